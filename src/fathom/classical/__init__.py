@@ -1,0 +1,1 @@
+"""Matchers without torch: costs, aggregation, optimisation, refinement, confidence."""

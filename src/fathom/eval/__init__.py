@@ -1,0 +1,1 @@
+"""Judging depth: metrics."""

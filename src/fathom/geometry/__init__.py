@@ -1,0 +1,1 @@
+"""Pure functions on the nouns; numpy and OpenCV only."""

@@ -1,0 +1,1 @@
+"""What depth is used for in space: clouds today, meshes and motion later."""

@@ -1,0 +1,1 @@
+"""Pictures: colour maps, figures, and the one HTML report builder."""

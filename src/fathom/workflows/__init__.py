@@ -1,0 +1,1 @@
+"""The jobs that people run, as plain functions."""
