@@ -35,4 +35,6 @@ def motorcycle() -> StereoSample:
     left, right, truth = data.stereo_motorcycle()
     rig = StereoRig.simple(741, 500, 994.978, 0.193001, cx=311.193, cy=254.877, doffs=31.086)
     values = np.where(np.isfinite(truth), truth, np.nan).astype(np.float32)
-    return StereoSample(StereoPair(View(left), View(right), rig), Disparity(values), name="motorcycle")
+    return StereoSample(
+        StereoPair(View(left), View(right), rig), Disparity(values), name="motorcycle"
+    )

@@ -6,7 +6,7 @@ Lengths are metres.
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 
@@ -97,7 +97,7 @@ class Camera:
         """True if pixels are a plain perspective image: pinhole and no distortion."""
         return self.model == "pinhole" and not any(self.distortion)
 
-    def scaled(self, sx: float, sy: float, width: int, height: int) -> Self:
+    def scaled(self, sx: float, sy: float, width: int, height: int) -> "Camera":
         """The camera of this image resized by (sx, sy) to (width, height).
 
         The corner of the top-left pixel, (-0.5, -0.5), stays where it is: c' = s (c + 0.5) - 0.5.
@@ -112,7 +112,7 @@ class Camera:
             cy=sy * (self.cy + 0.5) - 0.5,
         )
 
-    def cropped(self, x: int, y: int, width: int, height: int) -> Self:
+    def cropped(self, x: int, y: int, width: int, height: int) -> "Camera":
         """The camera of the window whose top-left pixel is (x, y)."""
         return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
 
@@ -228,7 +228,7 @@ class StereoRig:
         cx: float | None = None,
         cy: float | None = None,
         doffs: float = 0.0,
-    ) -> Self:
+    ) -> "StereoRig":
         """A rig of one focal length (pixels) and a baseline (metres).
 
         Without cx, cy the principal point is the middle of the image.
@@ -269,7 +269,7 @@ class StereoRig:
         np.divide(np.float32(self.left.fx * self.baseline), z, out=out, where=z > 0)
         return (out - np.float32(self.doffs)).astype(np.float32)
 
-    def scaled(self, sx: float, sy: float, width: int, height: int) -> Self:
+    def scaled(self, sx: float, sy: float, width: int, height: int) -> "StereoRig":
         """The rig of both images resized by (sx, sy) to (width, height)."""
         limit = None if self.max_disparity is None else max(1, math.ceil(self.max_disparity * sx))
         return replace(
@@ -279,7 +279,7 @@ class StereoRig:
             max_disparity=limit,
         )
 
-    def cropped(self, x: int, y: int, width: int, height: int) -> Self:
+    def cropped(self, x: int, y: int, width: int, height: int) -> "StereoRig":
         """The rig of the same window (top-left pixel (x, y)) cut out of both images."""
         return replace(
             self,
@@ -304,7 +304,7 @@ class StereoRig:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls, values: dict[str, Any]) -> "StereoRig":
         """The rig that `as_dict` described. Raises `InputError` for a missing or bad number."""
         try:
             numbers = {k: float(values[k]) for k in ("fx", "fy", "cx", "cy", "baseline_m")}

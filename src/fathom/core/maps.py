@@ -5,7 +5,7 @@ A value is finite or NaN, and NaN always means "unknown". Confidence is 0..1 and
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 
@@ -124,7 +124,7 @@ class Disparity(_Map):
             source = np.where(np.isnan(depth), np.uint8(Source.UNKNOWN), source)
         return Depth(depth, sigma, self.confidence, source)
 
-    def with_unknown(self, mask: Bool[np.ndarray, "h w"]) -> Self:
+    def with_unknown(self, mask: Bool[np.ndarray, "h w"]) -> "Disparity":
         """The same map with the pixels of `mask` set to unknown (confidence 0)."""
         values = np.where(mask, np.float32(np.nan), self.values)
         confidence = self.confidence

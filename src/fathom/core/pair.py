@@ -1,7 +1,7 @@
 """Images: one view, and a rectified pair of them."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -128,12 +128,12 @@ class StereoPair:
         """(height, width) in pixels."""
         return self.left.shape
 
-    def mirrored(self) -> Self:
+    def mirrored(self) -> "StereoPair":
         """The pair a mirror would show: views exchanged and flipped left to right.
 
         A matcher run on it gives the right view's disparity, flipped. It carries no rig.
         """
-        return type(self)(View(self.right.image[:, ::-1]), View(self.left.image[:, ::-1]))
+        return StereoPair(View(self.right.image[:, ::-1]), View(self.left.image[:, ::-1]))
 
 
 def as_image(image: Any) -> Array:
