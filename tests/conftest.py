@@ -1,12 +1,14 @@
 """What every test may ask for: the Motorcycle pair, and the folder of shared real pairs."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+import jaxtyping
 import pytest
 
-from fathom.core import Disparity, StereoPair, StereoRig, StereoSample, View
+from fathom.core import StereoSample
+from fathom.data import samples
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -30,11 +32,12 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def motorcycle() -> StereoSample:
     """Middlebury 2014 Motorcycle at quarter size, as scikit-image ships it (500 x 741)."""
-    from skimage import data
+    return samples.motorcycle()
 
-    left, right, truth = data.stereo_motorcycle()
-    rig = StereoRig.simple(741, 500, 994.978, 0.193001, cx=311.193, cy=254.877, doffs=31.086)
-    values = np.where(np.isfinite(truth), truth, np.nan).astype(np.float32)
-    return StereoSample(
-        StereoPair(View(left), View(right), rig), Disparity(values), name="motorcycle"
-    )
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Annotations go unchecked, as in a user's process: for tests of the checks fathom makes."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -70,7 +70,7 @@ class View:
 class StereoPair:
     """A rectified pair: the same point lies on the same row, further left in the right image.
 
-    left, right: `View`s of equal size and type (an array is wrapped). rig: the rectified rig, if
+    left, right: `View`s of equal size and type. rig: the rectified rig, if
     metres are wanted. The rig wins over the views' cameras; a camera that disagrees raises.
 
     Raises `InputError` if the sizes or types differ, or the rig is for another image size.
@@ -81,9 +81,6 @@ class StereoPair:
     rig: StereoRig | None = None
 
     def __post_init__(self) -> None:
-        for side in ("left", "right"):
-            if not isinstance(getattr(self, side), View):
-                object.__setattr__(self, side, View(getattr(self, side)))
         if self.left.size != self.right.size:
             raise InputError(
                 "the two images differ in size",
