@@ -1,0 +1,163 @@
+"""A result folder as `fathom depth` writes it, read back; and strict JSON."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fathom.core.arrays import Array
+from fathom.core.camera import StereoRig
+from fathom.core.errors import InputError
+from fathom.core.maps import Depth, Disparity, Source
+from fathom.io.atomic import write_text
+from fathom.io.files import PathLike, in_file, read_bytes
+from fathom.io.folder import RESULT, RESULT_FORMAT
+from fathom.io.maps import (
+    read_confidence_png,
+    read_depth_npy,
+    read_depth_png,
+    read_disparity_pfm,
+    read_disparity_png,
+    read_source_png,
+)
+
+RESULT_VERSION = 1
+_LONGEST = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What lies in a result folder. depth and rig are None where there was no calibration.
+    info: the whole of result.json."""
+
+    disparity: Disparity
+    depth: Depth | None
+    rig: StereoRig | None
+    info: dict[str, Any]
+
+
+def read_result(folder: PathLike) -> Result:
+    """The result in `folder`: disparity (PFM, else PNG), confidence, source, depth (.npy, else
+    PNG), rig and settings.
+
+    Raises `InputError` if the folder holds no fathom result, one of a newer version, no disparity,
+    or files that are damaged or do not fit each other.
+    """
+    place = Path(folder)
+    info = _info(place)
+    rig = None
+    if info.get("rig") is not None:
+        with in_file(place / RESULT):
+            if not isinstance(info["rig"], dict):
+                raise InputError("is no rig", field="rig", value=info["rig"], expected="an object")
+            rig = StereoRig.from_dict(info["rig"])
+    confidence = _layer(place / "confidence.png", read_confidence_png)
+    source = _layer(place / "source.png", read_source_png)
+    values, _ = _first(
+        place, (("disparity.pfm", read_disparity_pfm), ("disparity.png", read_disparity_png))
+    )
+    if values is None:
+        raise InputError(
+            "holds no disparity",
+            file=folder,
+            field="files",
+            expected="disparity.pfm or disparity.png",
+            remedy="run `fathom depth` again and save it",
+        )
+    metres, named = _first(place, (("depth.npy", read_depth_npy), ("depth.png", read_depth_png)))
+    for name, layer in (("confidence", confidence), ("source", source), ("depth", metres)):
+        if layer is not None and layer.shape != values.shape:
+            raise InputError(
+                "differs in size from the disparity",
+                file=folder,
+                field=name,
+                value=layer.shape,
+                expected=str(values.shape),
+            )
+    disparity = Disparity(values, confidence, source)
+    depth = None
+    if metres is not None:
+        with in_file(named):
+            if source is not None:
+                source = np.where(np.isnan(metres), np.uint8(Source.UNKNOWN), source)
+            depth = Depth(metres, None, confidence, source)
+    return Result(disparity, depth, rig, info)
+
+
+def _info(folder: Path) -> dict[str, Any]:
+    file = folder / RESULT
+    if folder.is_dir() and not file.exists():
+        raise InputError(
+            "is no fathom result: it has no result.json",
+            file=folder,
+            expected="a folder written by `fathom depth`",
+        )
+    try:
+        info = json.loads(read_bytes(file, "result.json", _LONGEST))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"is broken JSON: {error}", file=file) from error
+    if not isinstance(info, dict) or info.get("format") != RESULT_FORMAT:
+        raise InputError(
+            "is not from fathom",
+            file=file,
+            field="format",
+            value=info.get("format") if isinstance(info, dict) else None,
+            expected=RESULT_FORMAT,
+        )
+    version = info.get("version")
+    if not isinstance(version, int) or version > RESULT_VERSION:
+        raise InputError(
+            "is of a version this fathom does not know",
+            file=file,
+            field="version",
+            value=version,
+            expected=f"at most {RESULT_VERSION}",
+            remedy="install a newer fathom",
+        )
+    return info
+
+
+def _layer(file: Path, read: Any) -> Array | None:
+    return read(file) if file.exists() else None
+
+
+def _first(folder: Path, readers: tuple[tuple[str, Any], ...]) -> tuple[Array | None, Path]:
+    for name, read in readers:
+        if (folder / name).exists():
+            return read(folder / name), folder / name
+    return None, folder
+
+
+def to_json(obj: Any) -> str:
+    """`obj` as JSON text: indent 2, keys in their order, ASCII, no line break at the end.
+
+    Strict JSON: numbers that are not finite become null. numpy values, paths, enums, tuples and
+    mappings are written as plain ones.
+    """
+    return json.dumps(_plain(obj), indent=2, allow_nan=False)
+
+
+def write_json(path: PathLike, obj: Any) -> None:
+    """Write `to_json(obj)` whole or not at all; `ResourceError` if that fails."""
+    write_text(path, to_json(obj) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
