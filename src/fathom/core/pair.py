@@ -20,7 +20,7 @@ class View:
     Raises `InputError` for another shape or type, or a camera of another image size.
     """
 
-    image: Shaped[np.ndarray, "h w 3"]
+    image: Shaped[np.ndarray, "h w *rgb"]
     camera: Camera | None = None
 
     def __post_init__(self) -> None:

@@ -1,0 +1,206 @@
+"""What the pair check concludes from matched points."""
+
+import numpy as np
+
+from fathom.combine.check_finding import Finding, certainty_above, plain
+from fathom.combine.check_matches import Matches, match_views, shrink
+from fathom.combine.check_rows import Rows
+from fathom.core.arrays import Array
+
+_ENOUGH = 12  # points that a statement about signs or rows needs
+_RELATED = 0.018  # of the corners; real pairs reach 0.2 and more, foreign images 0.01
+_CHANCE = 10  # points that foreign images may agree in by chance, at most
+_TURNS = (
+    ("mirrored", "one image is a mirror image of the other", (slice(None), slice(None, None, -1))),
+    ("rotated", "one image stands on its head", (slice(None, None, -1), slice(None, None, -1))),
+    (
+        "mirrored",
+        "one image is upside down and mirrored",
+        (slice(None, None, -1), slice(None)),
+    ),
+)
+
+
+def check_content(left: Array, right: Array, matches: Matches) -> list[Finding]:
+    """`flat` for images without corners; `unrelated`, `mirrored` or `rotated` without matches.
+
+    left, right: the comparable grey images that were matched. Nothing of it is found in a pair
+    whose points agree.
+    """
+    agree = max(matches.rows, matches.columns)
+    if matches.corners < _ENOUGH and min(left.shape) >= 100:
+        return [
+            Finding(
+                "flat",
+                f"an image shows hardly any texture: {matches.corners} corners were found",
+                0.9,
+                "give images with more structure, sharper or better lit",
+                float(matches.corners),
+                "corners",
+            )
+        ]
+    share = agree / max(matches.corners, 1)
+    if matches.corners < 5 * _ENOUGH or share >= 0.12:
+        return []
+    small = [shrink(image, 60_000) for image in (left, right)]
+    for code, message, turn in _TURNS:
+        turned = np.ascontiguousarray(small[1][turn])
+        other = match_views(small[0], turned, small[0].shape[::-1])
+        if max(other.rows, other.columns) > 3 * max(0.03, share) * other.corners:
+            return [Finding(code, message, 0.97, "turn it back and check again")]
+    if share >= _RELATED and agree >= _CHANCE:
+        return []
+    return [
+        Finding(
+            "unrelated",
+            f"the two images hardly agree: {agree} of {matches.corners} points",
+            1 - 0.1 * agree / max(_RELATED * matches.corners, _CHANCE),
+            "give two views of one scene taken at the same moment",
+            share,
+            "share of points",
+        )
+    ]
+
+
+def check_identical(matches: Matches, pixel: float) -> list[Finding]:
+    """`identical`: nothing moved between the views. pixel: side of a matched pixel, full pixels."""
+    if len(matches) < _ENOUGH or matches.vertical:
+        return []
+    moved = np.hypot(matches.disparity, matches.rise)
+    # JPEG moves points by a third of a pixel; real pairs keep 5 % of theirs below this limit.
+    still = float((moved < 0.75 * pixel).mean())
+    median = float(np.median(moved))
+    return [
+        Finding(
+            "identical",
+            f"the two images are the same: {still:.0%} of {len(matches)} points lie in the same "
+            "place",
+            certainty_above(still, 0.65, 0.1) if median < 0.4 * pixel else 0.0,
+            "give two different views; from one camera, or of a scene too far for this baseline, "
+            "there is no depth",
+            median,
+            "px",
+        )
+    ]
+
+
+def check_vertical(matches: Matches) -> list[Finding]:
+    """`vertical-rig`: the points move along columns, as between a camera above and one below."""
+    if not matches.vertical or len(matches) < _ENOUGH:
+        return []
+    rise = float(np.median(matches.rise))
+    if abs(rise) < 2:
+        return []
+    way = "counter-clockwise" if rise < 0 else "clockwise"
+    return [
+        Finding(
+            "vertical-rig",
+            f"points move along columns, by {plain(abs(rise))} px in the middle: one camera stood "
+            "above the other",
+            0.98,
+            f"turn both images by 90 degrees {way}",
+            abs(rise),
+            "px",
+        )
+    ]
+
+
+def check_order(
+    matches: Matches, rows: Rows | None, doffs: float, size: tuple[int, int], pixel: float
+) -> list[Finding]:
+    """`swapped`, or `negative-disparity` where only a part of the points lies beyond zero.
+
+    rows: a roll or magnification, that is taken out first. doffs: of the rig, pixels. size:
+    (width, height). A point in front of two parallel cameras lies further left in the right
+    image; in exchanged images every point lies further right.
+    """
+    disparity = matches.disparity
+    if rows is not None:
+        x, y = (matches.right - (np.array(size) - 1) / 2).T
+        disparity = disparity + rows.scale * x - np.tan(np.radians(rows.roll)) * y
+    ahead = int((disparity > 0.75 * pixel).sum())
+    behind = int((disparity < -0.75 * pixel).sum())
+    signed = ahead + behind
+    if signed < _ENOUGH:
+        return []
+    share = behind / signed
+    if share >= 0.88:
+        explained = doffs > 1 and float((disparity + doffs > 0).mean()) > 0.95
+        lowest = int(np.floor(np.percentile(disparity, 2)))
+        hint = f"; if they are in order, search from --min-disparity {lowest}" if explained else ""
+        return [
+            Finding(
+                "swapped",
+                f"left and right look exchanged: {share:.0%} of {signed} points lie further right "
+                "in the right image",
+                (behind - 0.5 * ahead) / (signed + 1) * (0.9 if explained else 1),
+                "give the two images in the other order" + hint,
+                share,
+                "share of points",
+            )
+        ]
+    far = float(np.percentile(disparity[disparity < 0], 10)) if behind else 0.0
+    if behind < _ENOUGH or far > -2:
+        return []
+    return [
+        Finding(
+            "negative-disparity",
+            f"{share:.0%} of {signed} points have a negative disparity, down to {plain(far)} px "
+            "(the cameras look towards each other, or the images were cropped)",
+            # A chessboard's wrong matches make up to a sixth.
+            certainty_above(share, 0.17, 0.04),
+            f"search from there: --min-disparity {int(np.floor(far)) - 1}",
+            abs(far),
+            "px",
+        )
+    ]
+
+
+def check_rows(rows: Rows | None, remedy: str) -> list[Finding]:
+    """`unrectified` and `scale`. remedy: how this pair is rectified."""
+    return [] if rows is None else [_unrectified(rows, remedy), _scale(rows)]
+
+
+def _unrectified(rows: Rows, remedy: str) -> Finding:
+    """A row error of 1.5 px or more is to be told, the pairs that matchers like stay below 0.7."""
+    offset = certainty_above(abs(rows.offset), 0.85, np.hypot(0.15, rows.offset_error))
+    roll = certainty_above(abs(rows.roll_edge), 0.95, np.hypot(0.15, rows.roll_error))
+    bend = certainty_above(rows.bend, 0.95, np.hypot(0.15, rows.bend_error))
+    typical = certainty_above(rows.typical, 0.95, np.hypot(0.15, rows.offset_error))
+    size = abs(rows.offset) if offset >= max(roll, bend, typical) else rows.typical
+    said = []
+    if offset >= 0.5:
+        where = "lower" if rows.offset > 0 else "higher"
+        said.append(f"the right image sits {plain(abs(rows.offset))} px {where} than the left")
+    if roll >= 0.5:
+        way = "clockwise" if rows.roll > 0 else "counter-clockwise"
+        said.append(
+            f"the right image is turned by {plain(abs(rows.roll))} degrees {way} "
+            f"({plain(abs(rows.roll_edge))} px at the border)"
+        )
+    if bend >= 0.5:
+        said.append(
+            f"rows are bent against each other by {plain(rows.bend)} px (lens distortion left in, "
+            "or cameras that look apart)"
+        )
+    if not said:
+        said.append(f"rows disagree by {plain(rows.typical)} px")
+    message = ", ".join(said) + "; rows should agree to 0.5 px"
+    return Finding("unrectified", message, max(offset, roll, bend, typical), remedy, size, "px")
+
+
+def _scale(rows: Rows) -> Finding:
+    larger = "larger" if rows.scale > 0 else "smaller"
+    certainty = certainty_above(abs(rows.scale_edge), 0.95, np.hypot(0.15, rows.scale_error))
+    if rows.bend > 0.95:
+        certainty *= 0.7  # rows that are bent magnify here and shrink there
+    return Finding(
+        "scale",
+        f"the right image shows everything {plain(100 * abs(rows.scale))} % {larger} than the left "
+        f"one ({plain(abs(rows.scale_edge))} px at the upper and lower border)",
+        certainty,
+        "set both lenses to the same zoom and resize both images alike, or rectify with a "
+        "calibration of these images",
+        100 * abs(rows.scale),
+        "%",
+    )
