@@ -1,0 +1,41 @@
+"""How much memory there is, and the refusal to start what will not fit."""
+
+import os
+
+from fathom.core.errors import ResourceError
+from fathom.core.pair import StereoPair
+
+
+def available_memory() -> int | None:
+    """Bytes of memory that can be had without swapping; None where the system does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    # systems without /proc tell at least how much is built in
+    try:
+        return int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def check_memory(pair: StereoPair, levels: int, need: int, limit: int | None = None) -> None:
+    """Passes if `need` bytes are at most `limit`, by default 80 % of the memory available.
+
+    Raises `ResourceError` that names both and the disparities (`levels`) that were to be searched.
+    """
+    if limit is None:
+        available = available_memory()
+        if available is None:
+            return
+        limit = available * 8 // 10
+    if need > limit:
+        raise ResourceError(
+            f"matching {pair.size[0]}x{pair.size[1]} over {levels} disparities "
+            f"needs {need / 1e6:.0f} MB of memory",
+            expected=f"at most {limit / 1e6:.0f} MB",
+            remedy="search fewer disparities, or reduce the images",
+        )
