@@ -18,7 +18,7 @@ def motorcycle() -> StereoSample:
     """
     from skimage import data
 
-    left, right, truth = data.stereo_motorcycle()
+    left, right, truth = data.stereo_motorcycle()  # type: ignore[no-untyped-call]
     rig = StereoRig.simple(741, 500, 994.978, 0.193001, cx=311.193, cy=254.877, doffs=31.086)
     rig = StereoRig(rig.left, rig.right, rig.baseline, max_disparity=70)
     values = np.where(np.isfinite(truth), truth, np.nan).astype(np.float32)

@@ -1,0 +1,198 @@
+"""Every estimator by name: the only list, and `create`, the only door.
+
+Targets are strings, so that listing what exists imports nothing that is heavy.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+from fathom.core.errors import UsageError, unknown_name
+from fathom.core.estimator import StereoMatcher
+
+Task = Literal["stereo"]
+Parameter = int | float | str | bool | None
+State = Literal["ready", "download", "convert"]
+
+_COMMON = ("max_disparity", "min_disparity", "fill", "confidence", "threads", "device", "weights")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One estimator of the catalog.
+
+    name: what `create` takes. target: "module:builder"; the builder's keyword parameters are the
+    estimator's. task: what it does. summary: one line, also when to take it. extra: the pip extra
+    it needs, "" for none. licence: of the code and weights it uses. weights: name of the weights
+    it needs, "" for none. confidence: whether it has a confidence of its own; where it has none,
+    `create` wraps it with the flip check.
+    """
+
+    name: str
+    target: str
+    task: Task
+    summary: str
+    extra: str = ""
+    licence: str = "Apache-2.0"
+    weights: str = ""
+    confidence: bool = True
+
+    @property
+    def state(self) -> State:
+        """Whether it runs at once, or its weights must be downloaded or converted first."""
+        return "ready" if not self.weights else "download"
+
+    def builder(self) -> Callable[..., Any]:
+        """The callable behind `target`."""
+        module, name = self.target.split(":")
+        builder: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return builder
+
+
+_ENTRIES = (
+    Entry(
+        "sgm",
+        "fathom.classical.sgm:SGM",
+        "stereo",
+        "Census semi-global matching, 8 paths, filled and with confidence: the most accurate here",
+    ),
+    Entry(
+        "opencv-sgbm",
+        "fathom.classical.opencv:OpenCVSGBM",
+        "stereo",
+        "OpenCV's semi-global block matching (modes sgbm, hh, 3way, hh4): the usual yardstick",
+        confidence=False,
+    ),
+    Entry(
+        "opencv-bm",
+        "fathom.classical.opencv:OpenCVBM",
+        "stereo",
+        "OpenCV's block matching: the fastest, for textured scenes and small machines",
+        confidence=False,
+    ),
+)
+_ALIASES = {"default": "sgm"}
+
+
+def entries(task: Task | None = None) -> tuple[Entry, ...]:
+    """All entries in the order of the list, or those of one task."""
+    return tuple(e for e in _ENTRIES if task is None or e.task == task)
+
+
+def entry(name: str) -> Entry:
+    """The entry of that name (`default` is one, too).
+
+    Raises `UsageError` with close matches for an unknown name.
+    """
+    known = {e.name: e for e in _ENTRIES}
+    found = known.get(_ALIASES.get(name, name))
+    if found is None:
+        raise unknown_name("method", name, [*known, *_ALIASES])
+    return found
+
+
+def parameters(name: str) -> dict[str, Field[Any]]:
+    """The method's own parameters, beyond those that every method takes: name -> dataclass field.
+
+    Raises `UsageError` for an unknown method.
+    """
+    builder = entry(name).builder()
+    if not is_dataclass(builder):
+        return {}
+    return {f.name: f for f in fields(builder) if f.name not in _COMMON}
+
+
+def settings(estimator: Any) -> dict[str, Any]:
+    """Every parameter of a built estimator with its value, wrapped estimators included."""
+    if not is_dataclass(estimator) or isinstance(estimator, type):
+        return {}
+    found: dict[str, Any] = {}
+    for f in fields(estimator):
+        value = getattr(estimator, f.name)
+        inner = {"type": type(value).__name__, **settings(value)} if callable(value) else value
+        found[f.name] = inner
+    return found
+
+
+def create(
+    name: str = "default",
+    *,
+    max_disparity: int | None = None,
+    min_disparity: int | None = None,
+    fill: bool = True,
+    confidence: bool = True,
+    threads: int | None = None,
+    device: str = "cpu",
+    weights: str | None = None,
+    **own: Parameter,
+) -> StereoMatcher:
+    """An estimator by name.
+
+    max_disparity: the search ends before this disparity in pixels; None = from the rig, or from
+    the width of each pair. min_disparity: where it starts, default 0. fill: False leaves unknown
+    pixels NaN; otherwise they are filled and marked in `Disparity.source`. confidence: False
+    leaves it out and saves its cost. threads: None = all cores. device: where it runs.
+    weights: a file of weights, for methods that have some. own: parameters of that one method, as
+    `fathom depth --method NAME --help` lists them.
+
+    >>> import fathom
+    >>> matcher = fathom.create("opencv-sgbm", max_disparity=64, mode="hh")
+
+    Raises `UsageError` for an unknown method, parameter or value; nothing is passed on unchecked.
+    """
+    chosen = entry(name)
+    builder = chosen.builder()
+    accepted = inspect.signature(builder).parameters
+    if threads is not None and threads < 1:
+        raise UsageError(
+            "is no number of threads", field="threads", value=threads, expected="1 or more"
+        )
+    for key in own:
+        if key not in accepted or key in _COMMON:
+            raise unknown_name(
+                f"parameter of {chosen.name}:", key, [p for p in accepted if p not in _COMMON]
+            )
+    common: Mapping[str, Any] = {
+        "max_disparity": max_disparity,
+        "min_disparity": min_disparity,
+        "fill": fill,
+        "confidence": confidence,
+        "threads": threads,
+    }
+    given = {k: v for k, v in common.items() if k in accepted and v is not None}
+    given.update(_device_and_weights(chosen, accepted, device, weights))
+    matcher: StereoMatcher = builder(**given, **own)
+    if confidence and not chosen.confidence:
+        from fathom.combine.flip import FlipConfidence
+
+        return FlipConfidence(matcher)
+    return matcher
+
+
+def _device_and_weights(
+    chosen: Entry, accepted: Mapping[str, inspect.Parameter], device: str, weights: str | None
+) -> dict[str, Any]:
+    """The two options that only some methods have; the others refuse what they cannot do."""
+    given: dict[str, Any] = {}
+    if "device" in accepted:
+        given["device"] = device
+    elif device != "cpu":
+        raise UsageError(
+            f"{chosen.name} runs on the CPU only", field="device", value=device, expected="cpu"
+        )
+    if "weights" in accepted:
+        given["weights"] = weights
+    elif weights is not None:
+        raise UsageError(
+            f"{chosen.name} has no weights", field="weights", value=weights, remedy="leave it out"
+        )
+    return given
+
+
+def default_of(field: Field[Any]) -> Any:
+    """The default of a dataclass field; None where it has none."""
+    if field.default is not MISSING:
+        return field.default
+    return field.default_factory() if field.default_factory is not MISSING else None

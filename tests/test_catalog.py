@@ -1,0 +1,81 @@
+"""The catalog: one list, one door, nothing passed on unchecked."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fathom
+from fathom import catalog
+from fathom.core import UsageError
+
+PUBLIC = Path(__file__).resolve().parents[1] / "docs" / "public_names.txt"
+
+
+def test_default_is_an_entry():
+    assert catalog.entry("default").name in [e.name for e in fathom.entries()]
+
+
+def test_unknown_method_gets_close_matches():
+    with pytest.raises(UsageError, match="did you mean sgm"):
+        fathom.create("smg")
+
+
+def test_unknown_parameter_gets_close_matches():
+    with pytest.raises(UsageError, match="did you mean uniqueness_ratio"):
+        fathom.create("opencv-sgbm", uniquness_ratio=5)
+
+
+@pytest.mark.parametrize("own", [{"fill_": True}, {"pair": 1}])
+def test_nothing_is_passed_on_unchecked(own):
+    with pytest.raises(UsageError):
+        fathom.create("sgm", **own)
+
+
+def test_device_and_weights_are_refused_where_there_are_none():
+    with pytest.raises(UsageError, match="CPU only"):
+        fathom.create("sgm", device="cuda")
+    with pytest.raises(UsageError, match="has no weights"):
+        fathom.create("sgm", weights="x.safetensors")
+
+
+def test_parameters_and_settings_name_every_value():
+    own = catalog.parameters("opencv-sgbm")
+    assert "mode" in own
+    assert "max_disparity" not in own
+    found = catalog.settings(fathom.create("opencv-sgbm", mode="hh", max_disparity=64))
+    assert found["matcher"]["mode"] == "hh"
+    assert found["matcher"]["max_disparity"] == 64
+
+
+def test_every_entry_says_what_it_is():
+    for entry in fathom.entries():
+        assert entry.summary
+        assert entry.licence
+        assert entry.state in ("ready", "download", "convert")
+        for field in catalog.parameters(entry.name).values():
+            assert field.metadata.get("help"), f"{entry.name}.{field.name} has no help"
+
+
+def test_public_names_are_those_of_the_checked_in_list():
+    listed = PUBLIC.read_text().split()
+    assert sorted(fathom.__all__) == sorted(listed)
+    for name in listed:
+        assert getattr(fathom, name) is not None
+    assert dir(fathom) == sorted(fathom.__all__)
+
+
+def test_unknown_attribute():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        fathom.nothing  # noqa: B018
+
+
+def test_importing_and_listing_is_light():
+    heavy = ["torch", "numba", "cv2", "skimage", "scipy", "jaxtyping", "PIL", "rich"]
+    code = (
+        "import sys, fathom; fathom.entries(); fathom.StereoPair; fathom.create;"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
