@@ -41,9 +41,11 @@ def parse_opencv(
     path: PathLike,
     image_size: tuple[int, int] | None = None,
     unit: Unit | None = None,
+    rectified: bool = False,
 ) -> StereoRig | StereoCalibration:
     """The raw calibration of M1 D1 M2 D2 R T (other usual names are known), or the rectified rig
-    of Q or of P1 and P2 where the file holds nothing raw.
+    of Q or of P1 and P2 where the file holds nothing raw, or `rectified` says that the images are
+    those that it describes.
 
     Where the file is one half of intrinsics.yml and extrinsics.yml, the other is looked for beside
     it. Lengths are metres unless `unit` says otherwise. Four terms of distortion are k1 k2 p1 p2
@@ -54,15 +56,16 @@ def parse_opencv(
     with in_file(path):
         known = _known(read_storage(text))
     cameras, pose = "M1" in known, "R" in known and "T" in known
-    rectified = "Q" in known or "P1" in known
+    projected = "Q" in known or "P1" in known
     # extrinsics.yml holds a Q too, but one for images that are still to be rectified.
     if pose and not cameras:
         known = {**_other_half(path, "M1"), **known}
-    elif cameras and not pose and not rectified:
+    elif cameras and not pose and not projected:
         known = {**_other_half(path, "R"), **known}
     with in_file(path):
         size = agreed_size(_stated_size(known), image_size)
-        if "M1" in known and "R" in known and "T" in known:
+        raw = "M1" in known and "R" in known and "T" in known
+        if raw and not (rectified and projected):
             return _raw(known, size, unit)
         if "Q" in known:
             return _from_q(_sized(known, "Q", (4, 4)), size, unit)

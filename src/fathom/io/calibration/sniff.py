@@ -32,6 +32,7 @@ def read_calibration(
     image_size: tuple[int, int] | None = None,
     unit: Unit | None = None,
     cameras: tuple[int, int] | None = None,
+    rectified: bool = False,
 ) -> StereoRig | StereoCalibration:
     """The rig of a calibration file: a `StereoRig` where it describes rectified images, a
     `StereoCalibration` where they are still to be rectified. The content tells the format
@@ -40,6 +41,8 @@ def read_calibration(
     image_size: (width, height) of the images in pixels; needed for formats that state none, and
     compared with those that do. unit: of the lengths, for formats that do not state it (OpenCV,
     K.txt; default metres). cameras: the (left, right) cameras of a KITTI file, default 2 and 3.
+    rectified: the images are rectified, so where an OpenCV file holds both the raw cameras and the
+    rectified rig (Q, or P1 and P2), it is the rig.
 
     Raises `InputError`, naming file and field, for a file that is missing, no text, of no known
     format, for another image size, or wrong in a value; `UsageError` for a unit that the format
@@ -51,7 +54,7 @@ def read_calibration(
             return parse_middlebury(text, image_size, unit)
     other = next((name for pattern, name in _OTHERS if re.search(pattern, text)), None)
     if other is None and is_storage(text):
-        return parse_opencv(text, path, image_size, unit)
+        return parse_opencv(text, path, image_size, unit, rectified)
     if is_kitti(text):
         with in_file(path):
             return parse_kitti(text, image_size, unit, cameras)

@@ -1,0 +1,102 @@
+"""`fathom`: finds the command, runs it, and turns whatever goes wrong into one line."""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from fathom.cli.console import say, show_error
+from fathom.core.errors import FathomError, ResourceError, unknown_name
+
+COMMANDS = {
+    "depth": "metric depth, cloud and report from a stereo pair, or from folders of pairs",
+    "check": "is this pair fit to be matched? swapped, unrectified, mis-calibrated, ...",
+    "models": "the methods there are, and whether they are ready",
+    "demo": "every built-in method on a real pair with ground truth",
+}
+HELP = """usage: fathom COMMAND ... [--help]
+
+Depth in metres from one or two cameras.
+
+commands:
+{commands}
+
+examples:
+  fathom demo
+  fathom depth left.png right.png --calib calib.txt -o result
+  fathom check left.png right.png
+  fathom COMMAND --help
+
+exit codes: 0 well, 1 something found or part of a batch failed, 2 usage, 3 input,
+4 resources (memory, disk, device), 70 a fault of fathom itself, 130 interrupted
+"""
+_INTERRUPTED = 130
+_FAULT = 70
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        lines = "\n".join(f"  {name:<8}{text}" for name, text in COMMANDS.items())
+        print(HELP.format(commands=lines))
+        return 0
+    if words[0] in ("-V", "--version", "version"):
+        from fathom import __version__
+
+        print(f"fathom {__version__}")
+        return 0
+    return guarded(lambda: _run(words), debug="--debug" in words, as_json="--json" in words)
+
+
+def guarded(job: Callable[[], int], *, debug: bool, as_json: bool) -> int:
+    """Runs `job`; an error becomes one line and its exit code, a traceback only with `debug`."""
+    try:
+        return job()
+    except FathomError as error:
+        if debug:
+            raise
+        show_error(error, as_json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("fathom: interrupted; nothing half-written was left")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`fathom models | head -1`): not an error of ours.
+        sys.stdout = None
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        known = _resource_error(error)
+        if known is not None:
+            show_error(known, as_json)
+            return known.exit_code
+        say(
+            f"fathom: a fault of fathom itself: {type(error).__name__}: {error}; "
+            "run again with --debug and report what it prints"
+        )
+        return _FAULT
+
+
+def _run(words: list[str]) -> int:
+    if words[0] not in COMMANDS:
+        raise unknown_name("command", words[0], list(COMMANDS))
+    module = importlib.import_module(f"fathom.cli.{words[0]}")
+    code: int = module.run(words[1:])
+    return code
+
+
+def _resource_error(error: Exception) -> ResourceError | None:
+    """What the machine lacks, if that is what a library's error means."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "Insufficient memory" in text:
+        return ResourceError(
+            "not enough memory", remedy="try --scale 0.5 or a smaller --max-disparity"
+        )
+    if isinstance(error, OSError):
+        return ResourceError(error.strerror or text, file=error.filename)
+    return None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

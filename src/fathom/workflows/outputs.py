@@ -1,0 +1,262 @@
+"""What `fathom depth` writes: one table of files, and the function that writes each of them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fathom.core.arrays import Array
+from fathom.core.cloud import PointCloud
+from fathom.core.errors import unknown_name
+from fathom.core.maps import Depth, Disparity
+from fathom.core.pair import StereoPair
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Everything that came out of one pair, before it is written.
+
+    depth and cloud are None without a calibration (or when nobody wants them). info is what
+    result.json says.
+    """
+
+    pair: StereoPair
+    disparity: Disparity
+    depth: Depth | None
+    cloud: PointCloud | None
+    info: dict[str, Any]
+    changed_pair: bool = False
+
+    @cached_property
+    def picture(self) -> Array:
+        """The overview, uint8 RGB; drawn once, for its own file and for the report."""
+        from fathom.viz.overview import overview
+
+        return overview(self.pair, self.disparity, self.depth, self.info["title"])
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file of a result: its name, what it holds, short names for `--save`, and its needs."""
+
+    file: str
+    content: str
+    short: tuple[str, ...]
+    write: Callable[[Path, Estimate], dict[str, Any] | None]
+    needs: Callable[[Estimate], bool] = lambda estimate: True  # noqa: ARG005
+
+
+def _disparity_pfm(path: Path, estimate: Estimate) -> None:
+    from fathom.io.maps import write_disparity_pfm
+
+    write_disparity_pfm(path, estimate.disparity.values)
+
+
+def _disparity_png(path: Path, estimate: Estimate) -> dict[str, Any]:
+    from fathom.io.maps import write_disparity_png
+
+    return {"not_representable": write_disparity_png(path, estimate.disparity.values)}
+
+
+def _depth_npy(path: Path, estimate: Estimate) -> None:
+    from fathom.io.maps import write_depth_npy
+
+    assert estimate.depth is not None
+    write_depth_npy(path, estimate.depth.values)
+
+
+def _depth_png(path: Path, estimate: Estimate) -> dict[str, Any]:
+    from fathom.io.maps import write_depth_png
+
+    assert estimate.depth is not None
+    return {"not_representable": write_depth_png(path, estimate.depth.values)}
+
+
+def _confidence_png(path: Path, estimate: Estimate) -> None:
+    from fathom.io.maps import write_confidence_png
+
+    assert estimate.disparity.confidence is not None
+    write_confidence_png(path, estimate.disparity.confidence)
+
+
+def _source_png(path: Path, estimate: Estimate) -> None:
+    from fathom.io.maps import write_source_png
+
+    assert estimate.disparity.source is not None
+    write_source_png(path, estimate.disparity.source)
+
+
+def _cloud_ply(path: Path, estimate: Estimate) -> dict[str, Any]:
+    from fathom.io.ply import write_ply
+
+    assert estimate.cloud is not None
+    write_ply(path, estimate.cloud)
+    return {"points": len(estimate.cloud)}
+
+
+def _overview_png(path: Path, estimate: Estimate) -> None:
+    from fathom.io.images import write_png
+
+    write_png(path, estimate.picture)
+
+
+def _report_html(path: Path, estimate: Estimate) -> None:
+    from fathom.io.atomic import write_text
+    from fathom.viz.report import depth_report
+
+    html = depth_report(
+        estimate.pair,
+        estimate.disparity,
+        estimate.depth,
+        estimate.cloud,
+        estimate.info,
+        estimate.info["findings"],
+        estimate.picture,
+    )
+    write_text(path, html)
+
+
+def _left_png(path: Path, estimate: Estimate) -> None:
+    from fathom.io.images import write_png
+
+    write_png(path, estimate.pair.left.image)
+
+
+def _right_png(path: Path, estimate: Estimate) -> None:
+    from fathom.io.images import write_png
+
+    write_png(path, estimate.pair.right.image)
+
+
+def _calib_txt(path: Path, estimate: Estimate) -> None:
+    from fathom.io.calibration.middlebury import write_middlebury
+
+    assert estimate.pair.rig is not None
+    write_middlebury(path, estimate.pair.rig)
+
+
+def _metric(estimate: Estimate) -> bool:
+    return estimate.depth is not None
+
+
+def _changed(estimate: Estimate) -> bool:
+    return estimate.changed_pair
+
+
+OUTPUTS = (
+    Output(
+        "disparity.pfm",
+        "disparity, float32 pixels, inf = unknown",
+        ("disparity", "pfm"),
+        _disparity_pfm,
+    ),
+    Output(
+        "disparity.png",
+        "disparity, uint16 = pixels x 256 (KITTI), 0 = unknown",
+        ("disparity", "png", "png16"),
+        _disparity_png,
+    ),
+    Output(
+        "depth.npy", "depth, float32 metres, NaN = unknown", ("depth", "npy"), _depth_npy, _metric
+    ),
+    Output(
+        "depth.png",
+        "depth, uint16 millimetres, 0 = unknown",
+        ("depth", "png", "png16"),
+        _depth_png,
+        _metric,
+    ),
+    Output(
+        "confidence.png",
+        "confidence 0..1 = P(error <= 1 px), uint16 = value x 65535",
+        ("confidence", "png"),
+        _confidence_png,
+        lambda e: e.disparity.confidence is not None,
+    ),
+    Output(
+        "source.png",
+        "where each value comes from, uint8: 0 unknown, 1 matched, 2 filled",
+        ("source", "png"),
+        _source_png,
+        lambda e: e.disparity.source is not None,
+    ),
+    Output(
+        "cloud.ply",
+        "coloured points, metres, x right, y down, z forward, left camera",
+        ("cloud", "ply"),
+        _cloud_ply,
+        lambda e: e.cloud is not None,
+    ),
+    Output("left.png", "the left image as it was matched", ("pair",), _left_png, _changed),
+    Output("right.png", "the right image as it was matched", ("pair",), _right_png, _changed),
+    Output(
+        "calib.txt",
+        "the rig of left.png and right.png, Middlebury's format",
+        ("pair",),
+        _calib_txt,
+        lambda e: _changed(e) and e.pair.rig is not None,
+    ),
+    Output(
+        "overview.png",
+        "left image, disparity, depth and confidence in one picture",
+        ("overview",),
+        _overview_png,
+    ),
+    Output(
+        "report.html",
+        "report to open in a browser: values under the pointer, 3D view",
+        ("report", "html"),
+        _report_html,
+    ),
+)
+RESULT = "result.json"
+
+
+def chosen_outputs(save: Iterable[str] | None) -> tuple[Output, ...]:
+    """The outputs that `--save` names, by file or short name; None or "all" = every one.
+
+    Raises `UsageError` with close matches for a name that is none of them.
+    """
+    names = [name.strip() for name in save] if save is not None else ["all"]
+    short = {s for output in OUTPUTS for s in output.short}
+    known = ["all", "none", RESULT, *(o.file for o in OUTPUTS), *sorted(short)]
+    for name in names:
+        if name not in known:
+            raise unknown_name("output", name, known)
+    if "all" in names:
+        return OUTPUTS
+    return tuple(o for o in OUTPUTS if o.file in names or any(s in names for s in o.short))
+
+
+def file_names(outputs: Iterable[Output]) -> list[str]:
+    """Every file name that may be written, result.json included."""
+    return [*(o.file for o in outputs), RESULT]
+
+
+def write_outputs(
+    folder: Path,
+    estimate: Estimate,
+    outputs: Iterable[Output],
+    pictures: Mapping[str, Array] | None = None,
+) -> dict[str, Any]:
+    """Writes the chosen files and result.json into `folder`; returns what result.json says.
+
+    pictures: further pictures to write, by file name. result.json is written last: a folder that
+    has one is complete.
+    """
+    from fathom.io.images import write_png
+    from fathom.io.result import write_json
+
+    files: dict[str, Any] = {}
+    for output in outputs:
+        if not output.needs(estimate):
+            continue
+        extra = output.write(folder / output.file, estimate)
+        files[output.file] = {"content": output.content, **(extra or {})}
+    for name, picture in (pictures or {}).items():
+        write_png(folder / name, picture)
+        files[name] = {"content": "picture"}
+    info = {**estimate.info, "files": files}
+    write_json(folder / RESULT, info)
+    return info

@@ -1,0 +1,28 @@
+"""`fathom demo`, whole: it is the first thing a new user runs."""
+
+import json
+
+from fathom.catalog import entries
+
+
+def test_the_demo(fathom_command, tmp_path):
+    out = tmp_path / "demo"
+    outcome = fathom_command("demo", "-o", out)
+    assert outcome.code == 0, outcome.err
+    lines = outcome.out.splitlines()
+    header = next(line for line in lines if line.startswith("method"))
+    for word in ("time", "bad-1", "bad-2", "bad-4", "EPE", "known", "nearest", "farthest"):
+        assert word in header
+    for entry in entries("stereo"):
+        assert any(line.startswith(entry.name) for line in lines)
+    for name in ("overview.png", "report.html", "depth.npy", "cloud.ply", "methods.png"):
+        assert (out / name).stat().st_size > 1000
+    again = fathom_command("demo", "-o", out, "--json")
+    rows = json.loads(again.out)
+    assert rows[0]["method"] == "sgm"
+    # The figure of the issue: below 11 % of all pixels with truth, filled ones included.
+    assert rows[0]["bad2"] < 0.11
+    assert rows[0]["known"] == 1
+    # The pair it writes can be matched right away.
+    words = (out / "left.png", out / "right.png", "--save", "none", "-o", tmp_path / "x")
+    assert fathom_command("depth", *words).code == 0
