@@ -9,12 +9,12 @@ Memory is what a process of its own peaks at, above what it held with the pair l
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -88,11 +88,29 @@ def show_memory_of(name: str, arguments: argparse.Namespace) -> None:
     """The child's side of `peak_memory`; a small run first, so that code is loaded already."""
     jobs(make_pair(128, 96), 16)[name]()
     job = jobs(make_pair(*size_of(arguments)), arguments.max_disparity)[name]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak of loading the pair
+    before = held_now()
     job()
     job()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{(after - before) / 1024:.0f}")
+    print(f"{(peak() - before) / 1e6:.0f}")
+
+
+def held_now() -> int:
+    """Bytes this process holds in memory now."""
+    return status_of("VmRSS")
+
+
+def peak() -> int:
+    """Bytes this process has held at most. Not getrusage: its peak is inherited from the parent."""
+    return status_of("VmHWM")
+
+
+def status_of(field: str) -> int:
+    """A field of /proc/self/status in bytes (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return 1024 * int(line.split()[1])
+    raise SystemExit("peak memory needs Linux (/proc/self/status)")
 
 
 def size_of(arguments: argparse.Namespace) -> tuple[int, int]:
