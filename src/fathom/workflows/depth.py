@@ -232,7 +232,11 @@ def warm_up(method: str, notify: Notify) -> None:
     if entry(method).name == "sgm":
         from fathom.classical.sgm import prepare
 
-        prepare(lambda name, i, n: notify(f"compiling kernels once: {name} ({i} of {n})"))
+        prepare(
+            lambda name, i, n: notify(
+                f"compiling {name} ({i + 1} of {n}), once on this machine; it takes a few seconds"
+            )
+        )
 
 
 def limits(disparity: Disparity) -> list[str]:
