@@ -534,3 +534,11 @@ class TestCheck:
             check_result_folder(tmp_path / ("n" * 300), [])
         with pytest.raises(ResourceError, match="too long"), result_folder(tmp_path / ("n" * 300)):
             pass
+
+
+def test_an_error_while_staging_names_the_place_that_was_asked_for(tmp_path):
+    with pytest.raises(ResourceError) as caught, result_folder(tmp_path / "out") as staging:
+        (staging / "depth.npy").mkdir()
+        write_bytes(staging / "depth.npy", b"x")
+    assert caught.value.file == str(tmp_path / "out" / "depth.npy")
+    assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from types import FrameType
 
-from fathom.core.errors import ResourceError
+from fathom.core.errors import FathomError, ResourceError
 from fathom.io.files import PathLike
 from fathom.io.paths import (
     hidden_name,
@@ -61,9 +61,12 @@ def result_folder(path: PathLike) -> Iterator[Path]:
             yield staging
             with _interrupts_deferred():
                 _commit(staging, target, path)
-        except BaseException:
+        except BaseException as error:
             _discard(staging, target)
             remove_folders(made)
+            if isinstance(error, FathomError) and error.file:
+                # People know the folder they named, not the one we wrote in.
+                error.file = error.file.replace(str(staging), str(path))
             raise
 
 
