@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from fathom.cli.console import metres, percent, say, show_json, table
+from fathom.cli.console import metres, percent, say, show_json, table, warn
 from fathom.cli.flags import Parser
 from fathom.data.samples import motorcycle
 from fathom.workflows.demo import PROTOCOL, DemoResult, demo
+from fathom.workflows.depth import Listener
 
 
 def run(words: list[str]) -> int:
@@ -23,7 +24,7 @@ def run(words: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     arguments = parser.parse_args(words)
-    result = demo(Path(arguments.output), motorcycle(), say)
+    result = demo(Path(arguments.output), motorcycle(), Listener(say, warn))
     if arguments.json:
         show_json([vars(row) for row in result.rows])
     else:

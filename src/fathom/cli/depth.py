@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from fathom.catalog import entry, parameters
-from fathom.cli.console import metres, percent, progress_bar, show_json, warn
+from fathom.cli.console import metres, percent, progress_bar, say, show_json, warn
 from fathom.cli.flags import Parser, add_fields, taken
 from fathom.core.errors import UsageError
-from fathom.workflows.depth import BatchResult, DepthOptions, depth_of_many, depth_of_pair
+from fathom.workflows.depth import (
+    BatchResult,
+    DepthOptions,
+    Listener,
+    depth_of_many,
+    depth_of_pair,
+)
 from fathom.workflows.inputs import FoundPairs, find_pairs
 from fathom.workflows.outputs import OUTPUTS
 from fathom.workflows.pairs import PairOptions
@@ -47,7 +53,7 @@ def run(words: list[str]) -> int:
     out = Path(arguments.output)
     if found.many:
         return _many(found, out, pair_options, options, arguments.json)
-    info = depth_of_pair(found.pairs[0], out, pair_options, options, warn)
+    info = depth_of_pair(found.pairs[0], out, pair_options, options, Listener(say, warn))
     if arguments.json:
         show_json(info)
     else:
@@ -59,7 +65,7 @@ def _many(
     found: FoundPairs, out: Path, pair_options: PairOptions, options: DepthOptions, as_json: bool
 ) -> int:
     with progress_bar(len(found.pairs), "pairs") as advance:
-        result = depth_of_many(found, out, pair_options, options, warn, advance)
+        result = depth_of_many(found, out, pair_options, options, Listener(say, warn), advance)
     if as_json:
         show_json(_as_dict(result))
     else:

@@ -1,7 +1,6 @@
 """Every built-in method on a real pair with ground truth, and the default one's whole result."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from fathom.core.errors import ResourceError
 from fathom.core.maps import Disparity
 from fathom.core.sample import StereoSample
 from fathom.eval.metrics import bad, end_point_error, share_known
-from fathom.workflows.depth import DepthOptions, estimate_pair, warm_up
+from fathom.workflows.depth import SILENT, DepthOptions, Listener, estimate_pair, warm_up
 from fathom.workflows.inputs import PairFiles
 from fathom.workflows.outputs import OUTPUTS, file_names, write_outputs
 from fathom.workflows.pairs import LoadedPair
@@ -50,7 +49,7 @@ class DemoResult:
 def demo(
     out: Path,
     sample: StereoSample,
-    notify: Callable[[str], None] = lambda line: None,  # noqa: ARG005
+    listener: Listener = SILENT,
 ) -> DemoResult:
     """Runs every stereo method on `sample` and writes the default one's result to `out`.
 
@@ -63,8 +62,8 @@ def demo(
         raise ResourceError("the demo's pair has no ground truth", field="truth")
     rows, maps = [], {}
     for chosen in entries("stereo"):
-        notify(f"matching with {chosen.name}")
-        warm_up(chosen.name, notify)
+        listener.tell(f"matching with {chosen.name}")
+        warm_up(chosen.name, listener)
         disparity, seconds = _timed(chosen.name, sample)
         maps[chosen.name] = disparity
         rows.append(_row(chosen.name, disparity, seconds, sample))
@@ -76,7 +75,7 @@ def demo(
         lambda pair: default,  # noqa: ARG005
         options,
         {},
-        notify,
+        listener,
         PairFiles(sample.name, Path(f"{sample.name} (left)"), Path(f"{sample.name} (right)")),
     )
     estimate.info["seconds"]["match"] = rows[0].seconds

@@ -20,7 +20,23 @@ from fathom.workflows.inputs import FoundPairs, PairFiles
 from fathom.workflows.outputs import Estimate, chosen_outputs, file_names, write_outputs
 from fathom.workflows.pairs import LoadedPair, PairOptions, load_pair
 
-Notify = Callable[[str], None]
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears what a job has to say, a line at a time. tell: how it goes. warn: what may be wrong
+    with the pair or its result."""
+
+    tell: Callable[[str], None] = lambda line: None  # noqa: ARG005
+    warn: Callable[[str], None] = lambda line: None  # noqa: ARG005
+
+    def named(self, name: str) -> "Listener":
+        """The same listener, told which pair of many a line is about."""
+        return Listener(
+            lambda line: self.tell(f"{name}: {line}"), lambda line: self.warn(f"{name}: {line}")
+        )
+
+
+SILENT = Listener()
 
 
 @dataclass(frozen=True)
@@ -111,12 +127,12 @@ def depth_of_pair(
     out: Path,
     pair_options: PairOptions,
     options: DepthOptions,
-    notify: Notify = lambda line: None,  # noqa: ARG005
+    listener: Listener = SILENT,
 ) -> dict[str, Any]:
     """One pair from files to a result folder; returns what its result.json says.
 
-    notify is called with each line that a user should read: how the pair was read, findings of
-    the pair check, what limits the result. The folder appears whole or not at all.
+    listener is told how the pair was read, and warned of findings of the pair check and of what
+    limits the result. The folder appears whole or not at all.
 
     Raises `UsageError`, `InputError` or `ResourceError`, before anything is written.
     """
@@ -129,9 +145,9 @@ def depth_of_pair(
     start = time.perf_counter()
     loaded = load_pair(files.left, files.right, pair_options)
     for note in loaded.notes:
-        notify(note)
+        listener.tell(note)
     seconds = {"read": time.perf_counter() - start}
-    estimate = estimate_pair(loaded, matcher, options, seconds, notify, files)
+    estimate = estimate_pair(loaded, matcher, options, seconds, listener, files)
     write_start = time.perf_counter()
     with result_folder(out) as staging:
         info = write_outputs(staging, estimate, outputs)
@@ -144,7 +160,7 @@ def depth_of_many(
     out: Path,
     pair_options: PairOptions,
     options: DepthOptions,
-    notify: Notify = lambda line: None,  # noqa: ARG005
+    listener: Listener = SILENT,
     advance: Callable[[str], None] = lambda name: None,  # noqa: ARG005
 ) -> BatchResult:
     """Every pair into its own folder below `out`; a bad pair does not stop the others.
@@ -166,7 +182,7 @@ def depth_of_many(
                     out / files.name,
                     pair_options,
                     options,
-                    lambda line, name=files.name: notify(f"{name}: {line}"),  # type: ignore[misc]
+                    listener.named(files.name),
                 )
             )
         except FathomError as error:
@@ -181,7 +197,7 @@ def estimate_pair(
     matcher: Callable[[StereoPair], Disparity],
     options: DepthOptions,
     seconds: dict[str, float],
-    notify: Notify,
+    listener: Listener,
     files: PairFiles,
 ) -> Estimate:
     """Check, match, convert: everything between reading and writing."""
@@ -189,9 +205,9 @@ def estimate_pair(
     start = time.perf_counter()
     findings = check_pair(pair.left, pair.right, pair.rig) if options.check else []
     for finding in findings:
-        notify(f"{finding.message}; {finding.remedy}")
+        listener.warn(f"{finding.message}; {finding.remedy}")
     seconds["check"] = time.perf_counter() - start
-    warm_up(options.method, notify)
+    warm_up(options.method, listener)
     start = time.perf_counter()
     disparity = matcher(pair)
     seconds["match"] = time.perf_counter() - start
@@ -208,7 +224,7 @@ def estimate_pair(
     elif not depth.known.any():
         warnings.append("not one pixel has a depth")
     for warning in warnings:
-        notify(warning)
+        listener.warn(warning)
     seconds["convert"] = time.perf_counter() - start
     info = {
         "format": "fathom-result",
@@ -227,13 +243,13 @@ def estimate_pair(
     return Estimate(pair, disparity, depth, cloud, info, loaded.changed)
 
 
-def warm_up(method: str, notify: Notify) -> None:
+def warm_up(method: str, listener: Listener) -> None:
     """Compiles the method's kernels, saying so, if this machine has not done it yet."""
     if entry(method).name == "sgm":
         from fathom.classical.sgm import prepare
 
         prepare(
-            lambda name, i, n: notify(
+            lambda name, i, n: listener.tell(
                 f"compiling {name} ({i + 1} of {n}), once on this machine; it takes a few seconds"
             )
         )
