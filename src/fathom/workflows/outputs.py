@@ -1,6 +1,7 @@
 """What `fathom depth` writes: one table of files, and the function that writes each of them."""
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -211,6 +212,8 @@ OUTPUTS = (
     ),
 )
 RESULT = "result.json"
+_WRITERS = 4
+"""Compression and the disk leave the interpreter free, so a few files at a time are quicker."""
 
 
 def chosen_outputs(save: Iterable[str] | None) -> tuple[Output, ...]:
@@ -248,12 +251,15 @@ def write_outputs(
     from fathom.io.images import write_png
     from fathom.io.result import write_json
 
-    files: dict[str, Any] = {}
-    for output in outputs:
-        if not output.needs(estimate):
-            continue
-        extra = output.write(folder / output.file, estimate)
-        files[output.file] = {"content": output.content, **(extra or {})}
+    wanted = [output for output in outputs if output.needs(estimate)]
+    if any(output.file in ("overview.png", "report.html") for output in wanted):
+        _ = estimate.picture  # drawn here, once: the files below are written side by side
+    with ThreadPoolExecutor(max_workers=_WRITERS) as pool:
+        extras = list(pool.map(lambda output: output.write(folder / output.file, estimate), wanted))
+    files: dict[str, Any] = {
+        output.file: {"content": output.content, **(extra or {})}
+        for output, extra in zip(wanted, extras, strict=True)
+    }
     for name, picture in (pictures or {}).items():
         write_png(folder / name, picture)
         files[name] = {"content": "picture"}
