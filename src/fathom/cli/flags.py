@@ -12,13 +12,28 @@ from fathom.core.errors import UsageError
 from fathom.core.text import close_matches, one_line
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help that shows a flag's own name; the further spellings are accepted, not listed."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        names = list(action.option_strings)
+        if not names:
+            return super()._format_action_invocation(action)
+        long = next((name for name in names if name.startswith("--")), names[0])
+        shown = [name for name in names if not name.startswith("--")] + [long]
+        value = ""
+        if action.nargs != 0:
+            value = " " + self._format_args(action, self._get_default_metavar_for_optional(action))
+        return ", ".join(dict.fromkeys(shown)) + value
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, except that a usage error is a `UsageError` and flags are never abbreviated."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
             add_help=False,
             **settings,
         )
@@ -33,6 +48,9 @@ class Parser(argparse.ArgumentParser):
             hint = f"did you mean {' or '.join(close)}? " if close else ""
             raise UsageError(f"unknown flag {flag}", remedy=hint + remedy)
         raise UsageError(one_line(message), remedy=remedy)
+
+
+_VALUE = {int: "N", float: "X", str: "NAME"}
 
 
 def add_fields(
@@ -74,7 +92,7 @@ def _add_field(
     names = [f"--{f.name.replace('_', '-')}", f"--{f.name}", *f.metadata.get("flags", ())]
     short = [n for n in names if not n.startswith("--")]
     ordered = list(dict.fromkeys([*short, *names]))
-    settings: dict[str, Any] = {"metavar": f.metadata.get("metavar")}
+    settings: dict[str, Any] = {"metavar": f.metadata.get("metavar") or _VALUE.get(hint, "X")}
     if typing.get_origin(hint) is typing.Literal:
         choices = typing.get_args(hint)
         settings = {"choices": choices, "type": type(choices[0])}
@@ -91,7 +109,7 @@ def _described(f: Field[Any], hint: Any) -> str:
     if shown and hint is not bool and "default" not in text:
         text += f" (default {f.default})"
     if hint is bool and f.default:
-        text = f"do not: {text}"
+        text = f"do not {text}"
     return text
 
 

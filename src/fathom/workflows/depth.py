@@ -48,7 +48,7 @@ class DepthOptions:
 
     method: str = option(
         "default",
-        "how to match; `fathom models` lists them",
+        "how to match; `fathom models` lists the methods",
         flags=("-m", "--model", "--algorithm"),
         metavar="NAME",
     )
@@ -61,7 +61,7 @@ class DepthOptions:
     min_disparity: int | None = option(
         None, "search from this disparity in pixels (default 0)", flags=("--min-disp",), metavar="N"
     )
-    fill: bool = option(True, "fill unknown pixels; they are marked, and stay out of the cloud")
+    fill: bool = option(True, "fill unknown pixels (filled ones are marked, and stay out of the cloud)")
     confidence: bool = option(True, "estimate a confidence for each pixel")
     min_confidence: float = option(
         0.0, "make pixels less certain than this (0..1) unknown", metavar="P"
