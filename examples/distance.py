@@ -2,7 +2,7 @@
 
     python examples/distance.py [LEFT RIGHT X Y]
 
-Without arguments it takes the Motorcycle pair and its front wheel. A calibration beside the images
+Without arguments it takes the Motorcycle pair and its engine. A calibration beside the images
 (calib.txt) is found by itself.
 """
 
@@ -38,7 +38,7 @@ def main() -> None:
         pair = fathom.read_pair(sys.argv[1], sys.argv[2])
         x, y = int(sys.argv[3]), int(sys.argv[4])
     else:
-        pair, x, y = motorcycle().pair, 600, 330
+        pair, x, y = motorcycle().pair, 430, 300
     metres, sigma = distance(pair, x, y)
     print(f"{metres:.3f} m +- {sigma:.3f} m at ({x}, {y})")
 
