@@ -180,6 +180,7 @@ def test_a_folder_goes_on_after_a_bad_pair(fathom_command, two_folders):
     assert "failed: 1:" in outcome.out
     assert "9.png" in outcome.out
     assert "[2/3]" in outcome.err
+    assert outcome.err.count("principal point") == 1  # the same for every pair, so said once
     words = (f"{two_folders}/left/[02].png", f"{two_folders}/right/[02].png", *words)
     outcome = fathom_command("depth", *words, "--json")
     assert outcome.code == 0
@@ -338,6 +339,15 @@ def test_resource_errors_exit_4_before_any_work(fathom_command, folder, tmp_path
     assert outcome.code == 4
     assert (mine / "depth.npy").read_text() == "not fathom's"
     assert listing(mine) == {"depth.npy"}
+
+
+def test_a_pair_of_tiny_images_names_the_file(fathom_command, tmp_path):
+    tiny_image(tmp_path / "tiny.png")
+    for method in ("sgm", "opencv-sgbm", "opencv-bm"):
+        words = (tmp_path / "tiny.png", tmp_path / "tiny.png", "--method", method)
+        outcome = fathom_command("depth", *words, "-o", tmp_path / "out")
+        assert outcome.code == 3
+        assert "tiny.png: image size" in outcome.error
 
 
 def test_debug_shows_the_traceback(fathom_command, folder):

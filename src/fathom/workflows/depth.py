@@ -29,11 +29,19 @@ class Listener:
     tell: Callable[[str], None] = lambda line: None  # noqa: ARG005
     warn: Callable[[str], None] = lambda line: None  # noqa: ARG005
 
-    def named(self, name: str) -> "Listener":
-        """The same listener, told which pair of many a line is about."""
-        return Listener(
-            lambda line: self.tell(f"{name}: {line}"), lambda line: self.warn(f"{name}: {line}")
-        )
+    def named(self, name: str, heard: set[str]) -> "Listener":
+        """The same listener, with the name of the pair that a line is about.
+
+        What was told before, for another pair, is not told again: `heard` remembers it. Warnings
+        are all passed on.
+        """
+
+        def tell(line: str) -> None:
+            if line not in heard:
+                heard.add(line)
+                self.tell(f"{name}: {line}")
+
+        return Listener(tell, lambda line: self.warn(f"{name}: {line}"))
 
 
 SILENT = Listener()
@@ -61,7 +69,9 @@ class DepthOptions:
     min_disparity: int | None = option(
         None, "search from this disparity in pixels (default 0)", flags=("--min-disp",), metavar="N"
     )
-    fill: bool = option(True, "fill unknown pixels (filled ones are marked, and stay out of the cloud)")
+    fill: bool = option(
+        True, "fill unknown pixels (filled ones are marked, and stay out of the cloud)"
+    )
     confidence: bool = option(True, "estimate a confidence for each pixel")
     min_confidence: float = option(
         0.0, "make pixels less certain than this (0..1) unknown", metavar="P"
@@ -169,6 +179,7 @@ def depth_of_many(
     a full disk or missing device (`ResourceError`) that hits every later pair as well ends it.
     """
     done: list[dict[str, Any]] = []
+    heard: set[str] = set()
     failed = [
         Failure(path.name, InputError("has no partner in the other folder", file=path))
         for path in found.lonely
@@ -182,7 +193,7 @@ def depth_of_many(
                     out / files.name,
                     pair_options,
                     options,
-                    listener.named(files.name),
+                    listener.named(files.name, heard),
                 )
             )
         except FathomError as error:
@@ -209,7 +220,11 @@ def estimate_pair(
     seconds["check"] = time.perf_counter() - start
     warm_up(options.method, listener)
     start = time.perf_counter()
-    disparity = matcher(pair)
+    try:
+        disparity = matcher(pair)
+    except InputError as error:
+        error.file = error.file or str(files.left)
+        raise
     seconds["match"] = time.perf_counter() - start
     start = time.perf_counter()
     warnings = limits(disparity)
