@@ -9,8 +9,9 @@ from typing import BinaryIO
 
 from fathom.core.errors import InputError
 from fathom.io.files import PathLike, in_file, open_input
-from fathom.io.headers import Header, Source, damaged, read_header
+from fathom.io.headers import read_header
 from fathom.io.recognise import what_is
+from fathom.io.source import Header, Source, damaged
 
 MAX_PIXELS = 200_000_000
 """Images that declare more are refused unless the caller allows them."""

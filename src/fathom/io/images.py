@@ -19,7 +19,8 @@ from fathom.core.pair import View
 from fathom.io.atomic import write_bytes
 from fathom.io.files import PathLike, in_file, open_input
 from fathom.io.guard import MAX_PIXELS, ImageInfo, checked_header
-from fathom.io.headers import Source, damaged, png_chunks
+from fathom.io.headers import png_chunks
+from fathom.io.source import Source, damaged
 from fathom.io.tiff import upright
 
 Layout = Literal["side-by-side", "side-by-side-swapped", "over-under", "over-under-swapped"]

@@ -16,10 +16,10 @@ from fathom.core.errors import InputError, UsageError
 from fathom.core.maps import Source
 from fathom.io.atomic import atomic_file
 from fathom.io.files import PathLike, in_file, open_input
-from fathom.io.headers import damaged
 from fathom.io.images import decode, write_png
 from fathom.io.pfm import MAX_VALUES, read_pfm, write_pfm
 from fathom.io.recognise import what_is
+from fathom.io.source import damaged
 
 _DISPARITY_STEPS = 256  # KITTI: v / 256 pixels
 _DEPTH_STEPS = 1000  # RGB-D cameras: v millimetres

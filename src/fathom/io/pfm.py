@@ -13,8 +13,8 @@ from fathom.core.arrays import Array, Float32
 from fathom.core.errors import InputError, UsageError
 from fathom.io.atomic import atomic_file
 from fathom.io.files import PathLike, in_file, open_input
-from fathom.io.headers import damaged
 from fathom.io.recognise import what_is
+from fathom.io.source import damaged
 
 MAX_VALUES = 200_000_000
 _HEADER = re.compile(rb"(P[fF])\s+(\d{1,9})\s+(\d{1,9})\s+([-+.\deE]{1,40})(?=\s)")

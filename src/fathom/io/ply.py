@@ -15,8 +15,8 @@ from fathom.core.errors import InputError
 from fathom.core.text import one_line
 from fathom.io.atomic import atomic_file
 from fathom.io.files import PathLike, in_file, open_input
-from fathom.io.headers import damaged
 from fathom.io.recognise import what_is
+from fathom.io.source import damaged
 
 _TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),

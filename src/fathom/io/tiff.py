@@ -8,7 +8,7 @@ import struct
 import numpy as np
 
 from fathom.core.errors import InputError
-from fathom.io.headers import Header, Source, damaged
+from fathom.io.source import Header, Source, damaged
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
