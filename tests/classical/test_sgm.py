@@ -10,6 +10,7 @@ from classical_twins import unchecked
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from fathom.classical import sgm
 from fathom.classical.sgm import SGM, kernels_compiled, prepare, sgm_evidence
 from fathom.core import (
     Disparity,
@@ -48,6 +49,24 @@ def test_motorcycle_is_matched_better_than_asked(motorcycle):
     assert found.range[0] == 0
     assert found.known.all()
     assert set(np.unique(found.source)) == {Source.MATCHED, Source.FILLED}
+
+
+def test_the_default_uses_8_paths_at_full_resolution(motorcycle, monkeypatch):
+    asked = []
+    real = sgm.semiglobal
+
+    def spy(*arguments):
+        asked.append((arguments[0].shape, arguments[7]))
+        return real(*arguments)
+
+    monkeypatch.setattr(sgm, "semiglobal", spy)
+    SGM()(motorcycle.pair)
+    assert asked == [(motorcycle.pair.shape, 8)]
+
+
+@pytest.mark.parametrize(("paths", "most"), [(4, 0.075), (16, 0.07)])
+def test_4_and_16_paths_are_not_far_from_8(motorcycle, paths, most):
+    assert shares(SGM(paths=paths)(motorcycle.pair), motorcycle.truth) < most
 
 
 def test_confidence_is_the_chance_of_being_within_a_pixel(motorcycle):
@@ -145,6 +164,7 @@ def test_images_below_the_census_window_are_refused(size):
         ("p2_gradient", -1),
         ("p2_gradient", float("nan")),
         ("paths", 5),
+        ("coarse_to_fine", "yes"),
         ("uniqueness", 101),
         ("lr_threshold", -1),
         ("speckle_size", -1),
@@ -187,7 +207,8 @@ def test_too_much_memory_is_refused_with_both_numbers(small):
             "p1": st.integers(-1, 200),
             "p2": st.integers(0, 200),
             "p2_gradient": st.floats(0, 300),
-            "paths": st.sampled_from([4, 8]),
+            "paths": st.sampled_from([4, 8, 16]),
+            "coarse_to_fine": st.sampled_from([None, False, True]),
             "uniqueness": st.floats(0, 100),
             "lr_threshold": st.floats(0, 10),
             "speckle_size": st.integers(0, 300),

@@ -4,8 +4,10 @@ Hirschmueller, "Stereo Processing by Semiglobal Matching and Mutual Information"
 the census cost. What a pixel's disparity is worth is judged elsewhere.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +29,10 @@ little less lets the smoothness carry the disparity on over the left border (cho
 of shared/data and Motorcycle, as P1 and P2)."""
 
 
-Sweep = Callable[..., None]
+_KEPT_BYTES = 2**28
+"""A volume of at most this size is kept for the next match."""
+_keeping = threading.Lock()
+_kept: list[Array] = []
 
 
 class Match(NamedTuple):
@@ -41,24 +46,14 @@ class Match(NamedTuple):
     difference: Float32[np.ndarray, "h w"]
 
 
-def bytes_needed(height: int, width: int, levels: int) -> int:
-    """Memory in bytes that matching and refining a pair takes at its peak, images excluded."""
-    padded = _padded(levels)
-    reach = width + levels + padded
-    volume = 2 * height * width * padded
-    paths = (3 * (height + width)) * (padded + _LANES)
-    rows = height * (8 * (width + _LANES + reach) + 4 * reach)
-    maps = 64 * height * width
-    return volume + paths + rows + maps
-
-
 def penalties(p1: int, p2: int, gradient: float) -> UInt8[np.ndarray, "256"]:
     """P2 for each difference of 8-bit intensity along a path: P2 / (1 + |dI| / gradient).
 
     Never less than 1.5 P1, so that a jump costs more than a step. gradient 0: constant P2.
     """
     steps = np.arange(256, dtype=np.float64)
-    values = p2 / (1 + steps / gradient) if gradient > 0 else np.full(256, float(p2))
+    with np.errstate(over="ignore"):  # a gradient near 0 halves P2 at once
+        values = p2 / (1 + steps / gradient) if gradient > 0 else np.full(256, float(p2))
     out: Array = np.clip(values, min(1.5 * p1, p2), p2).astype(np.uint8)
     return out
 
@@ -77,12 +72,13 @@ def semiglobal(
     """Matches left to right over the disparities first .. first + levels - 1.
 
     left, right: intensities for the census. gray: 8-bit intensities of the left view, which pick
-    P2 from `penalty`. paths: 4 (along rows and columns) or 8 (and along the diagonals).
+    P2 from `penalty`. paths: 4 (along rows and columns), 8 (and along the diagonals) or 16 (and
+    between these, as a knight moves in chess).
     """
     height, width = left.shape
     padded = _padded(levels)
     margin = max(0, -first)
-    reach = width + margin + max(0, first) + padded
+    reach = width + margin + max(0, first) + padded + _LANES
     frame = kernels.Frame(height, width, padded, reach, margin + width - 1 + first, paths)
     inside = np.zeros(reach, np.uint8)
     inside[margin : margin + width] = 255
@@ -91,35 +87,24 @@ def semiglobal(
         right=_census(right[:, ::-1], reach, margin, True, threads),
         inside=inside,
         outside=np.where(inside > 0, 0, _OUTSIDE).astype(np.uint8),
-        beyond=np.where(np.arange(padded) < levels, 0, 255).astype(np.uint8),
+        beyond=np.where(np.arange(padded + _LANES) < levels, 0, 255).astype(np.uint8),
         gray=np.ascontiguousarray(gray).reshape(-1),
         penalty=penalty,
         p1=np.array([p1], np.uint8),
     )
-    sums = np.empty(height * width * padded, np.uint16)
     found = kernels.Winners(
         disparity=np.empty(height * width, np.float32),
         best=np.empty(height * width, np.uint16),
         margin=np.empty(height * width, np.uint16),
-        keys=np.full(height * reach, 2**32 - 1, np.uint32),
+        right_best=np.full(height * reach, kernels.NOTHING, np.uint16),
+        right_level=np.full(height * reach, kernels.NOTHING, np.uint16),
     )
-    columns, rows = _TILE
-    grid = (-(-height // rows), -(-(height + width - 1) // columns))
-    for last_sweep in (0, 1):
-        state = kernels.Paths(*_fresh_slots(3 * (height + width), padded), sums)
-        sweep = kernels.sweep.bound(costs, state, found, frame)
-
-        def tile(row: int, column: int, last_sweep: int = last_sweep, sweep: Sweep = sweep) -> None:
-            top, start = row * rows, column * columns
-            bottom = min(top + rows, height)
-            if start < bottom + width - 1 and start + columns > top:
-                part = kernels.Tile(top, bottom, start, start + columns, last_sweep)
-                sweep(_scratch(columns, padded), part)
-
-        run_wavefront(tile, *grid, threads)
+    with _volume(height * width * padded) as sums:
+        for plan in _plans(paths):
+            _sweep(plan, costs, sums, found, frame, threads)
     difference = np.empty(height * width, np.float32)
     kernels.disagreement(
-        found.keys, found.disparity, difference, width, reach, margin, first, levels
+        found.right_level, found.disparity, difference, width, reach, margin, first, levels
     )
     shape = (height, width)
     return Match(
@@ -130,9 +115,109 @@ def semiglobal(
     )
 
 
+class _Plan(NamedTuple):
+    """One sweep: its kernel, whether it is turned by 180 degrees, what becomes of its sums, and
+    its four directions (x, y) in its own coordinates."""
+
+    kernel: Any
+    turned: int
+    job: int
+    directions: tuple[tuple[int, int], ...]
+
+
+_STRAIGHT = ((1, 0), (0, 1), (1, 1), (-1, 1))
+_KNIGHTS = ((2, 1), (-2, 1), (1, 2), (-1, 2))
+
+
+def _plans(paths: int) -> list[_Plan]:
+    """The sweeps that make up so many paths."""
+    if paths == 8:
+        return [
+            _Plan(kernels.first_sweep, 0, kernels.STORE, _STRAIGHT),
+            _Plan(kernels.last_sweep, 1, kernels.FINISH, _STRAIGHT),
+        ]
+    first, last = (0, kernels.STORE), (1, kernels.FINISH)
+    if paths == 4:
+        return [_Plan(kernels.sweep, turned, job, _STRAIGHT) for turned, job in (first, last)]
+    between = ((0, kernels.ADD), (1, kernels.ADD))
+    return [
+        _Plan(kernels.sweep, *first, _STRAIGHT),
+        *(_Plan(kernels.sweep, turned, job, _KNIGHTS) for turned, job in between),
+        _Plan(kernels.sweep, *last, _STRAIGHT),
+    ]
+
+
+def _sweep(
+    plan: _Plan,
+    costs: kernels.Costs,
+    sums: Array,
+    found: kernels.Winners,
+    frame: kernels.Frame,
+    threads: int,
+) -> None:
+    """One sweep over the whole image, tile by tile."""
+    height, width = frame.height, frame.width
+    ways, lines = _ways(plan.directions, height, width)
+    state = kernels.Paths(*_fresh_slots(lines, frame.levels), sums)
+    call = plan.kernel.bound(costs, state, found, frame, ways)
+    columns, rows = _TILE
+    rooms: list[kernels.Scratch] = []
+
+    def tile(row: int, column: int) -> None:
+        top, start = row * rows, column * columns
+        bottom = min(top + rows, height)
+        if start < ways.skew * (bottom - 1) + width and start + columns > ways.skew * top:
+            room = rooms.pop() if rooms else _scratch(columns, frame.levels)
+            end = start + columns
+            call(room, kernels.Tile(top, bottom, start, end, plan.turned, plan.job))
+            rooms.append(room)
+
+    across = width + ways.skew * (height - 1)
+    run_wavefront(tile, -(-height // rows), -(-across // columns), threads)
+
+
+def _ways(
+    directions: tuple[tuple[int, int], ...], height: int, width: int
+) -> tuple[kernels.Ways, int]:
+    """Directions with the places of their slots, and the number of slots."""
+    flat: list[int] = []
+    lines = 0
+    for x, y in directions:
+        corners = [y * u - x * v for u in (0, width - 1) for v in (0, height - 1)]
+        flat += [lines - min(corners), x, y]
+        lines += max(corners) - min(corners) + 1
+    flat.append(max(-(x // y) for x, y in directions if y))
+    return kernels.Ways(*flat), lines
+
+
+def _aligned(count: int, dtype: type) -> Array:
+    """An uninitialised flat array that starts on a cache line, so that no vector in it is split."""
+    size = np.dtype(dtype).itemsize * count
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    out: Array = memory[start : start + size].view(dtype)
+    return out
+
+
+@contextmanager
+def _volume(count: int) -> Iterator[Array]:
+    """Sums for the time of one match. The last one is kept where it is small: to get fresh pages
+    from the system takes a fifth of the time of a match."""
+    with _keeping:
+        memory = _kept.pop() if _kept else None
+    if memory is None or not count <= memory.size <= 4 * count:
+        memory = _aligned(count, np.uint16)
+    yield memory[:count]
+    if memory.nbytes <= _KEPT_BYTES:
+        with _keeping:
+            _kept[:] = [memory]
+
+
 def _scratch(columns: int, levels: int) -> kernels.Scratch:
-    sums = np.full(levels + 2 * _LANES, kernels.NOTHING, np.uint16)
-    return kernels.Scratch(np.empty(columns * levels, np.uint8), sums)
+    sums = _aligned(levels + 2 * _LANES, np.uint16)
+    sums[:] = kernels.NOTHING
+    jumps = _aligned(4 * columns, np.uint8)
+    return kernels.Scratch(_aligned(columns * levels + _LANES, np.uint8), jumps, sums)
 
 
 def _padded(levels: int) -> int:
@@ -142,7 +227,8 @@ def _padded(levels: int) -> int:
 def _fresh_slots(count: int, levels: int) -> tuple[Array, Array]:
     """Path costs of 0 (a path starts with C alone), fenced with 255 so that nothing comes from
     beyond the first and last disparity; and their minima."""
-    slots = np.zeros(count * (levels + _LANES) + _LANES, np.uint8)
+    slots = _aligned(count * (levels + _LANES) + _LANES, np.uint8)
+    slots[:] = 0
     slots[:-_LANES].reshape(count, -1)[:, :_LANES] = 255
     slots[-_LANES:] = 255
     return slots, np.zeros(count, np.uint8)

@@ -5,6 +5,8 @@ import os
 from fathom.core.errors import ResourceError
 from fathom.core.pair import StereoPair
 
+_LANES = 32
+
 
 def available_memory() -> int | None:
     """Bytes of memory that can be had without swapping; None where the system does not tell."""
@@ -20,6 +22,22 @@ def available_memory() -> int | None:
         return int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def predict(height: int, width: int, levels: int) -> int:
+    """Bytes that semi-global matching of a whole pair takes at its peak, images excluded.
+
+    levels: number of disparities searched. It is the largest part by far that grows with them: 2
+    bytes a pixel and disparity, rounded up to whole vectors of 32. The same for any paths.
+    """
+    padded = -(-levels // _LANES) * _LANES
+    reach = width + levels + padded + _LANES
+    volume = 2 * height * width * padded
+    # a slot a line of pixels; knight moves have the most
+    lines = 8 * (height + width) * (padded + _LANES)
+    rows = height * (8 * (width + _LANES + reach) + 4 * reach)
+    maps = 64 * height * width
+    return volume + lines + rows + maps
 
 
 def check_memory(pair: StereoPair, levels: int, need: int, limit: int | None = None) -> None:

@@ -1,29 +1,38 @@
-"""`sgm`: census semi-global matching with 4 or 8 paths, checked, filled and with confidence."""
+"""`sgm`: census semi-global matching, checked, filled and with confidence."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from fathom.classical.confidence import FILLED, sgm_confidence
-from fathom.classical.engine import (
-    LARGEST_P2,
-    SMALLEST_SIZE,
-    bytes_needed,
-    penalties,
-    semiglobal,
-)
+from fathom.classical.engine import LARGEST_P2, SMALLEST_SIZE, Match, penalties, semiglobal
 from fathom.classical.fill import fill
 from fathom.classical.kernels.layout import KERNELS
-from fathom.classical.memory import check_memory
+from fathom.classical.memory import check_memory, predict
 from fathom.classical.native import have_compiled, prepare_kernels
-from fathom.classical.parallel import thread_count
+from fathom.classical.parallel import run_blocks, thread_count
+from fathom.classical.pyramid import (
+    Grays,
+    match_regions,
+    predict_coarse_to_fine,
+    regions,
+    shrinking,
+)
 from fathom.classical.ranges import resolve_range
 from fathom.core.arrays import Array, Float32, UInt16
 from fathom.core.errors import InputError, UsageError
 from fathom.core.maps import Disparity, Source
-from fathom.core.pair import StereoPair
+from fathom.core.pair import StereoPair, View
+from fathom.geometry.resize import resize_image
+
+_LARGEST = 10**9
+"""From so many bytes on a pair is matched coarse to fine unless told otherwise."""
+_MANY = 4 * 10**6
+"""Pixels from which on maps are made one after the other and in strips, to spare memory."""
+_STRIP = 128
+_BESIDE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +45,9 @@ class SGM:
     the speckle size and the constants of filling and confidence were chosen on the Motorcycle
     pair and the 24 pairs of shared/data/pairs_gt.
 
-    Takes 2 bytes of memory a pixel and disparity. The result is the same for any number of
-    threads.
+    Takes 2 bytes of memory a pixel and disparity; where that is more than 1 GB, the pair is matched
+    coarse to fine (see `pyramid`) in a few hundred MB and the size of some maps. The result is the
+    same for any number of threads.
 
     Raises `UsageError` for a parameter out of its range.
     """
@@ -59,7 +69,9 @@ class SGM:
         default=16.0,
         metadata={"help": "image step (of 255) at which P2 is halved; 0: P2 is constant"},
     )
-    paths: Literal[4, 8] = field(default=8, metadata={"help": "directions: 4, or 8 with diagonals"})
+    paths: Literal[4, 8, 16] = field(
+        default=8, metadata={"help": "directions: 4, 8 with diagonals, 16 with knight moves"}
+    )
     uniqueness: float = field(
         default=4.0,
         metadata={"help": "percent by which the winner must beat the second best, else unknown"},
@@ -83,14 +95,28 @@ class SGM:
         default=None,
         metadata={"help": "largest memory in bytes; default: 80 % of what is available"},
     )
+    coarse_to_fine: bool | None = field(
+        default=None,
+        metadata={
+            "help": "match at reduced size first, then region by region; default: where the whole "
+            "would take more than 1 GB or memory_limit"
+        },
+    )
 
     def __post_init__(self) -> None:
         _in("p1", self.p1, 1, LARGEST_P2, whole=True)
         _in("p2", self.p2, self.p1, LARGEST_P2, whole=True)
         _in("p2_gradient", self.p2_gradient, 0, 1e6)
-        if self.paths not in (4, 8):
+        if self.paths not in (4, 8, 16):
             raise UsageError(
-                "is no number of paths", field="paths", value=self.paths, expected="4 or 8"
+                "is no number of paths", field="paths", value=self.paths, expected="4, 8 or 16"
+            )
+        if self.coarse_to_fine not in (None, False, True):
+            raise UsageError(
+                "is no choice",
+                field="coarse_to_fine",
+                value=self.coarse_to_fine,
+                expected="True, False or None",
             )
         _in("uniqueness", self.uniqueness, 0, 100)
         _in("lr_threshold", self.lr_threshold, 0, 1e6)
@@ -116,23 +142,40 @@ class SGM:
         Raises `InputError` for images smaller than the census window, `UsageError` for a range
         outside the images, `ResourceError` if the memory needed exceeds `memory_limit`.
         """
+        evidence = sgm_evidence(pair, self)
+        found: list[Any] = [None, None]
+
+        def judge(i: int) -> None:
+            if i == 0:
+                found[0] = self._judged(evidence)
+            elif self.confidence:
+                found[1] = evidence.confidence(self.threads)
+
+        # both at once would hold twice the memory, which counts in large pairs only
+        side_by_side = evidence.disparity.size <= _MANY
+        run_blocks(judge, 2, thread_count(self.threads) if side_by_side else 1)
+        judged: Disparity = found[0]
+        trust = found[1]
+        if trust is None:
+            return judged
+        known = judged.measured
+        unmatched = np.float32(FILLED if self.fill and known.any() else 0)
+        trust = np.where(known, trust, unmatched)
+        return Disparity(judged.values, trust, judged.source, judged.range)
+
+    def _judged(self, evidence: "SgmEvidence") -> Disparity:
+        """Smoothed, tested and filled."""
         import cv2
 
-        evidence = sgm_evidence(pair, self)
         smooth = cv2.medianBlur(np.ascontiguousarray(evidence.disparity), 3)
         known = self._trusted(evidence, smooth)
         first, last = evidence.range
         values = np.where(known, np.clip(smooth, first, last), np.float32(np.nan))
-        trust = evidence.confidence() if self.confidence else None
         source = np.where(known, np.uint8(Source.MATCHED), np.uint8(Source.UNKNOWN))
         found = Disparity(values, None, source, (float(first), float(last)))
-        if self.fill:
-            found = fill(found)
-        if trust is None:
+        if not self.fill:
             return found
-        unmatched = np.float32(FILLED if self.fill and known.any() else 0)
-        trust = np.where(known, trust, unmatched)
-        return Disparity(found.values, trust, found.source, found.range)
+        return fill(found) if known.size <= _MANY else _filled_in_strips(found, self.threads)
 
     def _trusted(self, evidence: "SgmEvidence", disparity: Array) -> Array:
         """True where the match passes the left-right, uniqueness and speckle tests."""
@@ -171,9 +214,16 @@ class SgmEvidence:
     range: tuple[int, int]
     paths: int
 
-    def confidence(self) -> Float32[np.ndarray, "h w"]:
+    def confidence(self, threads: int | None = None) -> Float32[np.ndarray, "h w"]:
         """P(|error| <= 1 px) of `disparity`, 0..1."""
-        return sgm_confidence(self.disparity, self.margin, self.best, self.difference, self.paths)
+        return sgm_confidence(
+            self.disparity,
+            self.margin,
+            self.best,
+            self.difference,
+            self.paths,
+            thread_count(threads),
+        )
 
 
 def sgm_evidence(pair: StereoPair, settings: SGM | None = None) -> SgmEvidence:
@@ -193,19 +243,101 @@ def sgm_evidence(pair: StereoPair, settings: SGM | None = None) -> SgmEvidence:
             expected=f"at least {SMALLEST_SIZE[0]}x{SMALLEST_SIZE[1]}",
         )
     first, end = resolve_range(pair, settings.min_disparity, settings.max_disparity)
-    check_memory(pair, end - first, bytes_needed(height, width, end - first), settings.memory_limit)
-    match = semiglobal(
-        pair.left.gray.astype(np.uint16),
-        pair.right.gray.astype(np.uint16),
-        pair.left.gray8,
-        first,
-        end - first,
-        settings.p1,
-        penalties(settings.p1, settings.p2, settings.p2_gradient),
-        settings.paths,
-        thread_count(settings.threads),
+    levels = end - first
+    need = predict(height, width, levels)
+    reduced = _goes_coarse(settings, need, (width, height), levels)
+    if reduced:
+        need = predict_coarse_to_fine(height, width, levels)
+    check_memory(pair, levels, need, settings.memory_limit)
+    grays = _grays(pair, thread_count(settings.threads))
+
+    def match(part: Grays, low: int, count: int) -> Match:
+        return semiglobal(
+            part.left.astype(np.uint16),
+            part.right.astype(np.uint16),
+            part.steps,
+            low,
+            count,
+            settings.p1,
+            penalties(settings.p1, settings.p2, settings.p2_gradient),
+            settings.paths,
+            thread_count(settings.threads),
+        )
+
+    if reduced:
+        coarse = _coarse_map(pair, settings, first, end)
+        found = match_regions(grays, regions(coarse, height, width, first, end), match)
+    else:
+        found = match(grays, first, levels)
+    return SgmEvidence(*found, range=(first, end - 1), paths=settings.paths)
+
+
+def _goes_coarse(settings: SGM, need: int, size: tuple[int, int], levels: int) -> bool:
+    """Whether to match coarse to fine: as told, or where the whole would take too much memory."""
+    factor = shrinking(size[1], size[0], levels)
+    if min(size[0] // SMALLEST_SIZE[0], size[1] // SMALLEST_SIZE[1]) < factor:
+        return False
+    if settings.coarse_to_fine is not None:
+        return settings.coarse_to_fine
+    return need > min(_LARGEST, settings.memory_limit or _LARGEST)
+
+
+def _coarse_map(pair: StereoPair, settings: SGM, first: int, end: int) -> Array:
+    """Disparity of the reduced pair, complete, in pixels of its own."""
+    width, height = pair.size
+    factor = shrinking(height, width, end - first)
+    size = (width // factor, height // factor)
+    left, right = (View(resize_image(v.image, size)) for v in (pair.left, pair.right))
+    small = StereoPair(left, right)
+    whole = replace(
+        settings,
+        min_disparity=first // factor,
+        max_disparity=-(-end // factor),
+        speckle_size=settings.speckle_size // factor,
+        fill=True,
+        confidence=False,
+        coarse_to_fine=False,
+        memory_limit=None,
     )
-    return SgmEvidence(*match, range=(first, end - 1), paths=settings.paths)
+    found: Array = whole(small).values
+    return found
+
+
+def _filled_in_strips(found: Disparity, threads: int | None) -> Disparity:
+    """`fill` in strips of rows that know some rows of their neighbours, in less memory."""
+    height = found.shape[0]
+    values, source = found.values.copy(), found.source
+    codes = np.empty(found.shape, np.uint8)
+
+    def strip(i: int) -> None:
+        top, bottom = i * _STRIP, min((i + 1) * _STRIP, height)
+        start, end = max(0, top - _BESIDE), min(height, bottom + _BESIDE)
+        layer = None if source is None else source[start:end]
+        part = fill(Disparity(found.values[start:end], None, layer, found.range))
+        inner = slice(top - start, bottom - start)
+        values[top:bottom] = part.values[inner]
+        codes[top:bottom] = 0 if part.source is None else part.source[inner]
+
+    # every thread holds a strip's maps
+    run_blocks(strip, -(-height // _STRIP), min(4, thread_count(threads)))
+    merged = Disparity(values, None, codes, found.range)
+    # strips without any match are left to the rows next to them
+    return fill(merged) if not merged.known.all() else merged
+
+
+def _grays(pair: StereoPair, threads: int) -> Grays:
+    """Grey images, made in strips: whole ones in between would take several times their size."""
+    images = pair.left.image, pair.right.image
+    grays = [np.empty(image.shape[:2], image.dtype) for image in images]
+    strips = -(-len(grays[0]) // _STRIP)
+
+    def strip(i: int) -> None:
+        side, rows = i // strips, slice(i % strips * _STRIP, (i % strips + 1) * _STRIP)
+        grays[side][rows] = View(images[side][rows]).gray
+
+    run_blocks(strip, 2 * strips, threads)
+    steps = grays[0] if grays[0].dtype == np.uint8 else pair.left.gray8
+    return Grays(grays[0], grays[1], steps)
 
 
 def kernels_compiled() -> bool:

@@ -43,46 +43,78 @@ class Costs(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """State of the paths. slots: (h + w + 2 (w + h - 1), levels + 32) + 32 path costs, each slot
-    behind 32 bytes of 255. lows: the smallest cost of each slot. sums: (h, w, levels)."""
+    """State of four paths. slots: (lines, levels + 32) + 32 path costs, one slot for each line of
+    pixels that a path runs along, each behind 32 bytes of 255. lows: the smallest cost of each
+    slot. sums: (h, w, levels) path costs summed so far; `PACKED` tells how."""
 
     slots: Any
     lows: Any
     sums: Any
 
 
+class Ways(NamedTuple):
+    """The four directions of a sweep in its own coordinates, each (x, y) with y >= 0: a path goes
+    from (u - x, v - y) to (u, v), and its slot is base + y u - x v. skew: tiles are cut along
+    u + skew v, so that every (u - x, v - y) lies in the same, a left or an upper tile."""
+
+    base0: int
+    x0: int
+    y0: int
+    base1: int
+    x1: int
+    y1: int
+    base2: int
+    x2: int
+    y2: int
+    base3: int
+    x3: int
+    y3: int
+    skew: int
+
+
 class Scratch(NamedTuple):
-    """Working memory of one call. costs: (columns of a tile, levels). sums: (levels + 64,), 65535
-    outside of 32..levels + 32."""
+    """Working memory of one call. costs: (columns of a tile, levels). jumps: (4, columns). sums:
+    (levels + 64,), 65535 outside of 32..levels + 32."""
 
     costs: Any
+    jumps: Any
     sums: Any
 
 
 class Winners(NamedTuple):
     """Results. disparity, best, margin: (h, w) sub-pixel level, its sum, and the distance to the
-    second-best sum that is no neighbour. keys: (h, reach) for each right pixel the smallest sum
-    and its level, sum << 16 | level, at the same places as `Costs.right`."""
+    second-best sum that is no neighbour. right_best, right_level: (h, reach) for each right pixel
+    the smallest sum and its level, at the same places as `Costs.right`."""
 
     disparity: Any
     best: Any
     margin: Any
-    keys: Any
+    right_best: Any
+    right_level: Any
 
 
 class Tile(NamedTuple):
-    """Rows top..bottom-1 and first <= x + y < last, in the sweep's own coordinates. last_sweep: 1
-    for the second sweep, whose coordinates are turned by 180 degrees."""
+    """Rows top..bottom-1 and first <= u + skew v < last, in the sweep's own coordinates. turned: 1
+    if these are turned by 180 degrees. job: `STORE`, `ADD` or `FINISH`; only `sweep` looks."""
 
     top: int
     bottom: int
     first: int
     last: int
-    last_sweep: int
+    turned: int
+    job: int
 
+
+STORE, ADD, FINISH = 0, 1, 2
+"""A sweep's sums are the first, are added to the others, or make the winners with the others."""
+PACKED = 10
+"""`first_sweep` keeps sums of four paths in so many bits and the cost in the 6 above them: costs
+are at most 62, and four times P2 + 62 <= 252 is below 1024. `sweep` keeps sums alone."""
 
 _SEMIGLOBAL = "fathom.classical.kernels.semiglobal"
 census = Kernel(_SEMIGLOBAL, "census")
+first_sweep = Kernel(_SEMIGLOBAL, "first_sweep")
+last_sweep = Kernel(_SEMIGLOBAL, "last_sweep")
 sweep = Kernel(_SEMIGLOBAL, "sweep")
 disagreement = Kernel(_SEMIGLOBAL, "disagreement")
-KERNELS = (census, sweep, disagreement)
+KERNELS = (census, first_sweep, last_sweep, sweep, disagreement)

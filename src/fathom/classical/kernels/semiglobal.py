@@ -21,9 +21,12 @@ import numpy as np
 from numba import types
 
 from fathom.classical.kernels.layout import (
+    FINISH,
     LANES,
     NOTHING,
+    PACKED,
     PLANES,
+    STORE,
     WINDOW_HEIGHT,
     WINDOW_WIDTH,
     Costs,
@@ -31,22 +34,33 @@ from fathom.classical.kernels.layout import (
     Paths,
     Scratch,
     Tile,
+    Ways,
     Winners,
 )
 from fathom.classical.kernels.simd import (
     add,
+    apart,
     both,
     count_ones,
     differing,
     either,
+    get,
     index_of,
     inlined,
-    keyed,
     least,
     load,
+    load_wide,
     narrow,
+    no_more,
+    one_above,
+    one_below,
+    prefetch,
+    put,
+    shift_left,
+    shift_right,
     smallest,
     splat8,
+    splat8_wide,
     splat16,
     store,
     sub,
@@ -56,7 +70,7 @@ from fathom.classical.kernels.simd import (
 from fathom.classical.native import kernel
 
 _u8, _u16 = types.uint8[::1], types.uint16[::1]
-_u32, _f32 = types.uint32[::1], types.float32[::1]
+_f32 = types.float32[::1]
 _int = types.int64
 
 
@@ -69,10 +83,11 @@ def _tuple(kind: Any, members: list[Any]) -> Any:
 SIGNATURE = types.void(
     _tuple(Costs, [_u8] * 8),
     _tuple(Paths, [_u8, _u8, _u16]),
-    _tuple(Winners, [_f32, _u16, _u16, _u32]),
+    _tuple(Winners, [_f32, _u16, _u16, _u16, _u16]),
     _tuple(Frame, [_int] * 6),
-    _tuple(Scratch, [_u8, _u16]),
-    _tuple(Tile, [_int] * 5),
+    _tuple(Ways, [_int] * 13),
+    _tuple(Scratch, [_u8, _u8, _u16]),
+    _tuple(Tile, [_int] * 6),
 )
 
 
@@ -108,35 +123,53 @@ def census(
 
 
 @inlined
+def _carry(a: Any, b: Any, c: Any) -> Any:
+    """Sum and carry of three bits in each place."""
+    ab = differing(a, b)
+    return differing(ab, c), either(both(a, b), both(ab, c))
+
+
+@inlined
 def _hamming(costs: Any, frame: Any, y: int, x: int, step: int, count: int, out: Any) -> Any:
-    """Costs of `count` pixels from (x, y) on in the direction `step`, to out (count, levels)."""
+    """Costs of `count` pixels from (x, y) on in the direction `step`, to out (count, levels).
+
+    In vectors of twice the length; the second half of a last one is overwritten by the next pixel.
+    """
     stride = frame.width + LANES
     reach = frame.reach
     for k in range(count):
         at = y * PLANES * stride + x
         start = frame.origin - x
         row = y * PLANES * reach + start
-        b0 = splat8(costs.left[at])
-        b1 = splat8(costs.left[at + stride])
-        b2 = splat8(costs.left[at + 2 * stride])
-        b3 = splat8(costs.left[at + 3 * stride])
-        b4 = splat8(costs.left[at + 4 * stride])
-        b5 = splat8(costs.left[at + 5 * stride])
-        b6 = splat8(costs.left[at + 6 * stride])
-        b7 = splat8(costs.left[at + 7 * stride])
-        for i in range(0, frame.levels, LANES):
+        b0 = splat8_wide(get(costs.left, at))
+        b1 = splat8_wide(get(costs.left, at + stride))
+        b2 = splat8_wide(get(costs.left, at + 2 * stride))
+        b3 = splat8_wide(get(costs.left, at + 3 * stride))
+        b4 = splat8_wide(get(costs.left, at + 4 * stride))
+        b5 = splat8_wide(get(costs.left, at + 5 * stride))
+        b6 = splat8_wide(get(costs.left, at + 6 * stride))
+        b7 = splat8_wide(get(costs.left, at + 7 * stride))
+        for i in range(0, frame.levels, 2 * LANES):
             j = row + i
-            c = count_ones(differing(b0, load(costs.right, j)))
-            c = add(c, count_ones(differing(b1, load(costs.right, j + reach))))
-            c = add(c, count_ones(differing(b2, load(costs.right, j + 2 * reach))))
-            c = add(c, count_ones(differing(b3, load(costs.right, j + 3 * reach))))
-            c = add(c, count_ones(differing(b4, load(costs.right, j + 4 * reach))))
-            c = add(c, count_ones(differing(b5, load(costs.right, j + 5 * reach))))
-            c = add(c, count_ones(differing(b6, load(costs.right, j + 6 * reach))))
-            c = add(c, count_ones(differing(b7, load(costs.right, j + 7 * reach))))
-            inside = both(c, load(costs.inside, start + i))
-            c = either(inside, load(costs.outside, start + i))
-            store(out, k * frame.levels + i, either(c, load(costs.beyond, i)))
+            # seven planes are added bit by bit first (carry-save), so that four counts do for eight
+            d0 = differing(b0, load_wide(costs.right, j))
+            d1 = differing(b1, load_wide(costs.right, j + reach))
+            d2 = differing(b2, load_wide(costs.right, j + 2 * reach))
+            d3 = differing(b3, load_wide(costs.right, j + 3 * reach))
+            d4 = differing(b4, load_wide(costs.right, j + 4 * reach))
+            d5 = differing(b5, load_wide(costs.right, j + 5 * reach))
+            d6 = differing(b6, load_wide(costs.right, j + 6 * reach))
+            d7 = differing(b7, load_wide(costs.right, j + 7 * reach))
+            ones, twos0 = _carry(d0, d1, d2)
+            rest, twos1 = _carry(d3, d4, d5)
+            ones, twos2 = _carry(ones, rest, d6)
+            twos, fours = _carry(twos0, twos1, twos2)
+            c = count_ones(fours)
+            c = add(add(c, c), count_ones(twos))
+            c = add(add(c, c), add(count_ones(ones), count_ones(d7)))
+            inside = both(c, load_wide(costs.inside, start + i))
+            c = either(inside, load_wide(costs.outside, start + i))
+            store(out, k * frame.levels + i, either(c, load_wide(costs.beyond, i)))
         x += step
 
 
@@ -157,9 +190,20 @@ def _advance(slots: Any, at: int, before: Any, low: Any, limit: Any, p1: Any, co
 
 
 @inlined
-def _jump(costs: Any, here: int, there: int) -> Any:
-    """P2 between two pixels."""
-    return costs.penalty[abs(np.int64(costs.gray[here]) - np.int64(costs.gray[there]))]
+def _advance_near(
+    slots: Any, at: int, same: Any, before: Any, low: Any, limit: Any, p1: Any, cost: Any
+) -> Any:
+    """`_advance` for the path along the row, whose slot was written a moment ago.
+
+    A load that spans two stores under way waits for both. So every load here is of what one store
+    wrote, and the neighbours are made in registers.
+    """
+    after = load(slots, at + LANES)
+    sides = least(one_below(before, same), one_above(same, after))
+    cheapest = least(least(same, limit), add(sides, p1))
+    value = add(sub(cheapest, low), cost)
+    store(slots, at, value)
+    return value, same, after
 
 
 @inlined
@@ -170,19 +214,21 @@ def _winner(sums: Any, frame: Any, found: Any, y: int, x: int, lowest: Any) -> A
     for i in range(0, frame.levels, LANES):
         values = load(sums, LANES + i)
         where = least(where, index_of(values, lowest, np.uint16(i)))
-        offers = keyed(values, np.uint32(i))
-        store(found.keys, row + i, least(load(found.keys, row + i), offers))
+        # x runs backwards in the last sweep, so an equal offer comes from a smaller level
+        old = load(found.right_best, row + i)
+        levels = no_more(values, old, np.uint16(i), load(found.right_level, row + i))
+        store(found.right_best, row + i, least(values, old))
+        store(found.right_level, row + i, levels)
     level = np.int64(smallest(where))
-    below, above = sums[LANES + level - 1], sums[LANES + level + 1]
-    sums[LANES + level - 1 : LANES + level + 2] = NOTHING
     rest = splat16(np.uint16(NOTHING))
     for i in range(0, frame.levels, LANES):
-        rest = least(rest, load(sums, LANES + i))
+        rest = least(rest, apart(load(sums, LANES + i), np.uint16(i + 1 - level)))
+    below, above = get(sums, LANES + level - 1), get(sums, LANES + level + 1)
     # levels past the last one, and none at all, count as the largest sum there can be
     largest = np.uint16(255 * frame.paths)
     pixel = y * frame.width + x
-    found.best[pixel] = lowest
-    found.margin[pixel] = min(smallest(rest), largest) - lowest
+    put(found.best, pixel, lowest)
+    put(found.margin, pixel, np.uint16(min(smallest(rest), largest) - lowest))
     value = np.float32(level)
     if below != NOTHING and above < largest:
         rise, fall = np.float32(above - lowest), np.float32(below - lowest)
@@ -190,83 +236,174 @@ def _winner(sums: Any, frame: Any, found: Any, y: int, x: int, lowest: Any) -> A
         # result towards whole pixels (Haller and Nedevschi, IEEE TIP 2012)
         if max(rise, fall) > 0:
             value += np.float32(0.5) * (fall - rise) / max(rise, fall)
-    found.disparity[pixel] = value
-    sums[LANES - 1] = NOTHING
-    sums[LANES + frame.levels] = NOTHING
+    put(found.disparity, pixel, value)
 
 
-@kernel(SIGNATURE)
-def sweep(  # noqa: PLR0915
-    costs: Any, paths: Any, found: Any, frame: Any, room: Any, tile: Any
+@inlined
+def _jumps(  # noqa: PLR0917
+    costs: Any,
+    frame: Any,
+    here: int,
+    step: int,
+    v: int,
+    start: int,
+    end: int,
+    x: int,
+    y: int,
+    out: Any,
+    place: int,
+) -> Any:
+    """P2 of one direction (x, y) for the pixels start..end-1 of row v, the first being `here`.
+
+    0 where a path begins: nothing has been paid there, so nothing is saved by a jump.
+    """
+    back = step * (y * frame.width + x)
+    first, last = max(start, x), min(end, frame.width + min(x, 0))
+    if v < y:
+        first, last = end, end
+    for u in range(start, end):
+        put(out, place + u - start, np.uint8(0))
+    for u in range(first, last):
+        pixel = here + step * (u - start)
+        change = abs(np.int64(get(costs.gray, pixel)) - np.int64(get(costs.gray, pixel - back)))
+        put(out, place + u - start, get(costs.penalty, change))
+
+
+@inlined
+def _walk(  # noqa: PLR0912, PLR0915
+    costs: Any,
+    paths: Any,
+    found: Any,
+    frame: Any,
+    ways: Any,
+    room: Any,
+    tile: Any,
+    job: int,
+    four: int,
+    packed: int,
 ) -> None:
-    """Advances half of the paths over one tile; in the second sweep also takes the winners."""
+    """Advances two or four paths over one tile. The last three are constants of most kernels."""
     height, width, levels = frame.height, frame.width, frame.levels
-    step = -1 if tile.last_sweep == 1 else 1
+    step = -1 if tile.turned == 1 else 1
     scratch, sums = room.costs, room.sums
     slot = levels + LANES
-    columns = height
-    falling = columns + width + height - 1
-    rising = columns + width + width + height - 1
+    columns = tile.last - tile.first
+    ahead = 6 * step * levels
+    jumps = room.jumps
     p1 = splat8(costs.p1[0])
     full = splat8(np.uint8(255))
+    bits = splat16(np.uint16(2**PACKED - 1))
     for v in range(tile.top, tile.bottom):
-        start, end = max(0, tile.first - v), min(width, tile.last - v)
+        start = max(0, tile.first - ways.skew * v)
+        end = min(width, tile.last - ways.skew * v)
         if start >= end:
             continue
-        y = height - 1 - v if tile.last_sweep == 1 else v
-        x = width - 1 - start if tile.last_sweep == 1 else start
-        _hamming(costs, frame, y, x, step, end - start, scratch)
-        back = step * width if v > 0 else 0
-        for u in range(start, end):
-            pixel = y * width + x
-            side = step if u > 0 else 0
-            other = step if u < width - 1 else 0
-            s0, s1, s2, s3 = v, columns + u, falling + u - v, rising + u + v
+        y = height - 1 - v if tile.turned == 1 else v
+        x = width - 1 - start if tile.turned == 1 else start
+        if packed == 0 or job == STORE:
+            _hamming(costs, frame, y, x, step, end - start, scratch)
+        here = y * width + x
+        _jumps(costs, frame, here, step, v, start, end, ways.x0, ways.y0, jumps, 0)
+        _jumps(costs, frame, here, step, v, start, end, ways.x1, ways.y1, jumps, columns)
+        if four == 1:
+            _jumps(costs, frame, here, step, v, start, end, ways.x2, ways.y2, jumps, 2 * columns)
+            _jumps(costs, frame, here, step, v, start, end, ways.x3, ways.y3, jumps, 3 * columns)
+        s0, s1 = (
+            ways.base0 + ways.y0 * start - ways.x0 * v,
+            ways.base1 + ways.y1 * start - ways.x1 * v,
+        )
+        s2, s3 = (
+            ways.base2 + ways.y2 * start - ways.x2 * v,
+            ways.base3 + ways.y3 * start - ways.x3 * v,
+        )
+        for k in range(end - start):
+            pixel = here + step * k
             a0, a1 = LANES + s0 * slot, LANES + s1 * slot
             a2, a3 = LANES + s2 * slot, LANES + s3 * slot
-            l0, l1 = splat8(paths.lows[s0]), splat8(paths.lows[s1])
-            l2, l3 = splat8(paths.lows[s2]), splat8(paths.lows[s3])
-            m0 = add(l0, splat8(_jump(costs, pixel, pixel - side)))
-            m1 = add(l1, splat8(_jump(costs, pixel, pixel - back)))
-            m2 = add(l2, splat8(_jump(costs, pixel, pixel - back - side)))
-            m3 = add(l3, splat8(_jump(costs, pixel, pixel - back + other)))
-            b0, b1 = load(paths.slots, a0 - 1), load(paths.slots, a1 - 1)
+            l0, l1 = splat8(get(paths.lows, s0)), splat8(get(paths.lows, s1))
+            l2, l3 = splat8(get(paths.lows, s2)), splat8(get(paths.lows, s3))
+            m0 = add(l0, splat8(get(jumps, k)))
+            m1 = add(l1, splat8(get(jumps, columns + k)))
+            m2 = add(l2, splat8(get(jumps, 2 * columns + k)))
+            m3 = add(l3, splat8(get(jumps, 3 * columns + k)))
+            b0, h0, b1 = full, load(paths.slots, a0), load(paths.slots, a1 - 1)
             b2, b3 = load(paths.slots, a2 - 1), load(paths.slots, a3 - 1)
             n0, n1, n2, n3 = full, full, full, full
             low = splat16(np.uint16(NOTHING))
             for i in range(0, levels, LANES):
-                cost = load(scratch, (u - start) * levels + i)
-                c0, b0 = _advance(paths.slots, a0 + i, b0, l0, m0, p1, cost)
+                place = pixel * levels + i
+                old = load(paths.sums, place)
+                prefetch(paths.sums, place + ahead)
+                if packed == 1 and job == FINISH:
+                    cost = either(narrow(shift_right(old, PACKED)), load(costs.beyond, i))
+                    old = both(old, bits)
+                else:
+                    cost = load(scratch, k * levels + i)
+                c0, b0, h0 = _advance_near(paths.slots, a0 + i, h0, b0, l0, m0, p1, cost)
                 c1, b1 = _advance(paths.slots, a1 + i, b1, l1, m1, p1, cost)
                 n0, n1 = least(n0, c0), least(n1, c1)
                 total = add(widen(c0), widen(c1))
-                if frame.paths == 8:
+                if four == 1:
                     c2, b2 = _advance(paths.slots, a2 + i, b2, l2, m2, p1, cost)
                     c3, b3 = _advance(paths.slots, a3 + i, b3, l3, m3, p1, cost)
                     n2, n3 = least(n2, c2), least(n3, c3)
                     total = add(total, add(widen(c2), widen(c3)))
-                if tile.last_sweep == 1:
-                    total = add(total, load(paths.sums, pixel * levels + i))
+                if job != STORE:
+                    total = add(total, old)
+                if job == FINISH:
                     store(sums, LANES + i, total)
                     low = least(low, total)
                 else:
-                    store(paths.sums, pixel * levels + i, total)
-            paths.lows[s0], paths.lows[s1] = smallest(n0), smallest(n1)
-            if frame.paths == 8:
-                paths.lows[s2], paths.lows[s3] = smallest(n2), smallest(n3)
-            if tile.last_sweep == 1:
-                _winner(sums, frame, found, y, x, smallest(low))
-            x += step
+                    if packed == 1:
+                        total = either(total, shift_left(widen(cost), PACKED))
+                    store(paths.sums, place, total)
+            put(paths.lows, s0, smallest(n0))
+            put(paths.lows, s1, smallest(n1))
+            if four == 1:
+                put(paths.lows, s2, smallest(n2))
+                put(paths.lows, s3, smallest(n3))
+            if job == FINISH:
+                _winner(sums, frame, found, y, x + step * k, smallest(low))
+            s0, s1, s2, s3 = s0 + ways.y0, s1 + ways.y1, s2 + ways.y2, s3 + ways.y3
 
 
-@kernel(types.void(_u32, _f32, _f32, _int, _int, _int, _int, _int))
+@kernel(SIGNATURE)
+def first_sweep(
+    costs: Any, paths: Any, found: Any, frame: Any, ways: Any, room: Any, tile: Any
+) -> None:
+    """The first four of eight paths over one tile: cost and sum are packed into `Paths.sums`."""
+    _walk(costs, paths, found, frame, ways, room, tile, STORE, 1, 1)
+
+
+@kernel(SIGNATURE)
+def last_sweep(
+    costs: Any, paths: Any, found: Any, frame: Any, ways: Any, room: Any, tile: Any
+) -> None:
+    """The last four of eight paths over one tile, and the winners."""
+    _walk(costs, paths, found, frame, ways, room, tile, FINISH, 1, 1)
+
+
+@kernel(SIGNATURE)
+def sweep(costs: Any, paths: Any, found: Any, frame: Any, ways: Any, room: Any, tile: Any) -> None:
+    """Two of four or four of sixteen paths over one tile, `Tile.job` telling what comes of them."""
+    _walk(costs, paths, found, frame, ways, room, tile, tile.job, np.int64(frame.paths != 4), 0)
+
+
+@kernel(types.void(_u16, _f32, _f32, _int, _int, _int, _int, _int))
 def disagreement(
-    keys: Any, disparity: Any, out: Any, width: int, reach: int, first: int, low: int, levels: int
+    levels_right: Any,
+    disparity: Any,
+    out: Any,
+    width: int,
+    reach: int,
+    first: int,
+    low: int,
+    levels: int,
 ) -> Any:
     """|d - d_right(x - d)| for each left pixel, NaN where the match leaves the right image.
 
-    keys: (h, reach) of `Winners`, the right image's pixel 0 at first + width - 1. disparity: (h,
-    w) levels above `low`, turned into pixels here. levels: the number of true levels.
+    levels_right: (h, reach) of `Winners`, the right image's pixel 0 at first + width - 1.
+    disparity: (h, w) levels above `low`, turned into pixels here. levels: number of true levels.
     """
     for y in range(len(disparity) // width):
         for x in range(width):
@@ -275,7 +412,7 @@ def disagreement(
             xr = x - np.int64(np.floor(value + np.float32(0.5)))
             gap = np.float32(np.nan)
             if 0 <= xr < width:
-                level = np.int64(keys[y * reach + first + width - 1 - xr] & np.uint32(NOTHING))
+                level = np.int64(levels_right[y * reach + first + width - 1 - xr])
                 if level < levels:
                     gap = abs(value - np.float32(level + low))
             out[y * width + x] = gap

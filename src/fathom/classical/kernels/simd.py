@@ -25,11 +25,12 @@ from fathom.classical.kernels.layout import LANES
 
 
 class Lanes(types.Type):
-    """The numba type of a vector of `LANES` unsigned integers of `bits` bits."""
+    """The numba type of a vector of `count` unsigned integers of `bits` bits."""
 
-    def __init__(self, bits: int) -> None:
+    def __init__(self, bits: int, count: int = LANES) -> None:
         self.bits = bits
-        super().__init__(name=f"Lanes(uint{bits})")
+        self.count = count
+        super().__init__(name=f"Lanes(uint{bits} x {count})")
 
 
 class _LanesModel(models.PrimitiveModel):
@@ -41,7 +42,7 @@ register_model(Lanes)(_LanesModel)
 
 
 def _vector(lanes: Lanes) -> Any:
-    return ir.VectorType(ir.IntType(lanes.bits), LANES)
+    return ir.VectorType(ir.IntType(lanes.bits), lanes.count)
 
 
 def _intrinsic(function: Callable[..., Any]) -> Any:
@@ -65,21 +66,37 @@ def _call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
     return builder.call(function, arguments)
 
 
-def _splat(builder: Any, scalar: Any) -> Any:
-    empty = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
+def _splat(builder: Any, scalar: Any, count: int = LANES) -> Any:
+    empty = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
     one = builder.insert_element(empty, scalar, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count)
     return builder.shuffle_vector(one, empty, zeros)
 
 
-def _load(typing: Any, array: Any, i: Any) -> Any:
-    lanes = Lanes(array.dtype.bitwidth)
+def _load_of(count: int) -> Any:
+    def load(typing: Any, array: Any, i: Any) -> Any:
+        lanes = Lanes(array.dtype.bitwidth, count)
 
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            place = _pointer(context, builder, signature.args[0], args[0], args[1], _vector(lanes))
+            return builder.load(place, align=lanes.bits // 8)
+
+        return lanes(array, types.intp), code
+
+    return _intrinsic(load)
+
+
+def _prefetch(typing: Any, array: Any, i: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = _pointer(context, builder, signature.args[0], args[0], args[1], _vector(lanes))
-        return builder.load(place, align=lanes.bits // 8)
+        place = _pointer(context, builder, signature.args[0], args[0], args[1], ir.IntType(8))
+        word = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, word, word, word])
+        name = "llvm.prefetch.p0i8"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
+        builder.call(function, [place, word(0), word(3), word(1)])
+        return context.get_dummy_value()
 
-    return lanes(array, types.intp), code
+    return types.void(array, types.intp), code
 
 
 def _store(typing: Any, array: Any, i: Any, value: Any) -> Any:
@@ -91,12 +108,29 @@ def _store(typing: Any, array: Any, i: Any, value: Any) -> Any:
     return types.void(array, types.intp, value), code
 
 
-def _splat_of(bits: int) -> Any:
+def _get(typing: Any, array: Any, i: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(data, [args[1]]))
+
+    return array.dtype(array, types.intp), code
+
+
+def _put(typing: Any, array: Any, i: Any, value: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        builder.store(args[2], builder.gep(data, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), code
+
+
+def _splat_of(bits: int, count: int = LANES) -> Any:
     def splat(typing: Any, scalar: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return _splat(builder, args[0])
+            return _splat(builder, args[0], count)
 
-        return Lanes(bits)(getattr(types, f"uint{bits}")), code
+        return Lanes(bits, count)(getattr(types, f"uint{bits}")), code
 
     return _intrinsic(splat)
 
@@ -113,13 +147,13 @@ def _binary(emit: Callable[[Any, Any, Any, int], Any]) -> Any:
 
 def _named(name: str) -> Any:
     def emit(builder: Any, a: Any, b: Any, bits: int) -> Any:
-        return _call(builder, f"llvm.{name}.v{LANES}i{bits}", a.type, [a, b])
+        return _call(builder, f"llvm.{name}.v{a.type.count}i{bits}", a.type, [a, b])
 
     return _binary(emit)
 
 
 def _ones(builder: Any, a: Any) -> Any:
-    name = f"llvm.ctpop.v{LANES}i{a.type.element.width}"
+    name = f"llvm.ctpop.v{a.type.count}i{a.type.element.width}"
     return _call(builder, name, a.type, [a])
 
 
@@ -180,25 +214,62 @@ def _index_of(typing: Any, a: Any, value: Any, start: Any) -> Any:
     return a(a, scalar, scalar), code
 
 
-def _keyed(typing: Any, a: Any, start: Any) -> Any:
-    wide = Lanes(32)
+def _moved_of(start: int) -> Any:
+    def moved(typing: Any, a: Any, b: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            lanes = ir.VectorType(ir.IntType(32), LANES)
+            places = ir.Constant(lanes, list(range(start, start + LANES)))
+            return builder.shuffle_vector(args[0], args[1], places)
 
+        return a(a, a), code
+
+    return _intrinsic(moved)
+
+
+def _no_more(typing: Any, a: Any, b: Any, start: Any, c: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        shift = ir.Constant(_vector(wide), [16] * LANES)
-        high = builder.shl(builder.zext(args[0], _vector(wide)), shift)
-        return builder.or_(high, _ramp(builder, args[1]))
+        chosen = builder.icmp_unsigned("<=", args[0], args[1])
+        return builder.select(chosen, _ramp(builder, args[2]), args[3])
 
-    return wide(a, types.uint32), code
+    return a(a, a, getattr(types, f"uint{a.bits}"), a), code
 
 
-load = _intrinsic(_load)
-"""load(array, i): the 32 elements from `i` on."""
+def _apart(typing: Any, a: Any, start: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        two = ir.Constant(args[0].type, [2] * LANES)
+        none = ir.Constant(args[0].type, [2**a.bits - 1] * LANES)
+        far = builder.icmp_unsigned(">", _ramp(builder, args[1]), two)
+        return builder.select(far, args[0], none)
+
+    return a(a, getattr(types, f"uint{a.bits}")), code
+
+
+def _shift_of(emit: Callable[[Any, Any, Any], Any]) -> Any:
+    def shift(typing: Any, a: Any, count: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return emit(
+                builder, args[0], _splat(builder, builder.trunc(args[1], args[0].type.element))
+            )
+
+        return a(a, types.int64), code
+
+    return _intrinsic(shift)
+
+
+load = _load_of(LANES)
+load_wide = _load_of(2 * LANES)
+"""load(array, i), load_wide(array, i): the 32 or 64 elements from `i` on."""
+prefetch = _intrinsic(_prefetch)
+"""prefetch(array, i): asks for element `i`, which may lie outside, to be in the cache soon."""
 store = _intrinsic(_store)
-"""store(array, i, a): writes the 32 lanes from `i` on."""
+"""store(array, i, a): writes the lanes of `a` from `i` on."""
+get = _intrinsic(_get)
+put = _intrinsic(_put)
+"""get(array, i), put(array, i, s): one element, without the check for negative indices."""
 splat8 = _splat_of(8)
-"""splat8(s): the scalar in every lane."""
 splat16 = _splat_of(16)
-"""splat16(s): the scalar in every lane."""
+splat8_wide = _splat_of(8, 2 * LANES)
+"""splat8(s), splat16(s), splat8_wide(s): the scalar in every lane, 64 of them in the last."""
 add = _named("uadd.sat")
 """add(a, b): saturating sum."""
 sub = _named("usub.sat")
@@ -221,5 +292,14 @@ with_bit = _intrinsic(_with_bit)
 """with_bit(a, b, c): a << 1 | (b < c) in each lane."""
 index_of = _intrinsic(_index_of)
 """index_of(a, s, start): lane k is start + k where a == s, else the largest number."""
-keyed = _intrinsic(_keyed)
-"""keyed(a, start): uint32 lanes a << 16 | start + k; their minimum is the first smallest lane."""
+no_more = _intrinsic(_no_more)
+"""no_more(a, b, start, c): lane k is start + k where a <= b, else that of c."""
+apart = _intrinsic(_apart)
+"""apart(a, start): lane k is a where (start + k) mod 2^bits > 2, else the largest number."""
+one_below = _moved_of(LANES - 1)
+"""one_below(before, a): lane k is lane k - 1 of a; lane 0 is the last one of `before`."""
+one_above = _moved_of(1)
+"""one_above(a, after): lane k is lane k + 1 of a; the last is lane 0 of `after`."""
+shift_left = _shift_of(lambda builder, a, count: builder.shl(a, count))
+shift_right = _shift_of(lambda builder, a, count: builder.lshr(a, count))
+"""shift_left(a, n), shift_right(a, n): each lane's bits moved by n."""
