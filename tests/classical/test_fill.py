@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fathom.classical.fill import fill, row_slopes
-from fathom.core import Disparity, Source
+from fathom.core import Disparity, Source, StereoPair
 
 NAN = np.nan
 
@@ -92,3 +92,33 @@ def test_known_pixels_stay_and_all_others_are_filled_and_marked(height, width, s
         assert found.known.all()
         np.testing.assert_array_equal(found.source == Source.FILLED, ~known)
         assert (np.abs(found.values[~known]) <= 99).all()
+
+
+def test_a_run_much_longer_than_its_step_takes_the_farther_of_above_and_below():
+    # a road that comes nearer downwards, before the side of a car at 40
+    values = np.repeat(np.arange(10, 31, dtype=np.float32)[:, None], 40, axis=1)
+    values[:, 30:] = 40
+    values[:, :2] = 3  # what lies beside the road
+    holed = hole(values, np.s_[8:13, 2:30])
+    found = fill(holed)
+    # 28 px long where the step is 37 px: as wide as an occlusion may be, so the left end decides
+    np.testing.assert_allclose(found.values[10, 10:20], 3, atol=0.1)
+    values[:, :2] = 30  # now the step is 10 px
+    found = fill(hole(values, np.s_[8:13, 2:30]))
+    np.testing.assert_allclose(found.values[10, 10:20], values[7, 10], atol=0.1)
+    # nothing above: what is below, wherever it lies
+    found = fill(hole(values, np.s_[:13, 2:30]))
+    np.testing.assert_allclose(found.values[5, 10:20], values[13, 10], atol=0.1)
+
+
+@pytest.mark.shared
+def test_a_road_is_filled_across_its_rows(shared):
+    import fathom
+    from fathom.eval.metrics import bad
+    from fathom.io.images import read_view
+
+    folder = shared / "data" / "pairs_gt" / "kitti_lidar" / "stereo_rcnn_demo"
+    pair = StereoPair(read_view(folder / "left.png"), read_view(folder / "right.png"))
+    truth = Disparity(np.load(folder / "disp_left.npy").astype(np.float32))
+    # 13.8 % with ends of rows alone, 12.1 % with the rows above and below
+    assert bad(fathom.create("sgm")(pair), truth, 2) < 0.13

@@ -4,6 +4,11 @@ A pixel that only the left camera sees belongs to the background beside it, so a
 pixels in a row takes the farther of its two ends. Plain constants are wrong on slanted surfaces
 (walls and fences along a road): the ends are continued with the local slope of the surface, as
 far as it can be told from the matched pixels around.
+
+An occlusion is as wide as its step is high: a run whose right end is d px nearer than its left one
+hides d px of background. A much longer run holds failed matches as well, often of a surface that
+is slanted across rows (a road before a car), so its ends say little about its middle: it takes the
+farther of the nearest matched pixels above and below.
 """
 
 from dataclasses import replace
@@ -23,6 +28,8 @@ _PRIOR = 50
 """The average is drawn to 0 as if by so many pixels without slope."""
 _FLUSH, _FLUSH_SLOPE = 2.0, 0.02
 """Ends that differ by less than 2 px + 0.02 px a pixel of the run are one surface."""
+_LONGEST, _LONGEST_EXTRA = 1.5, 3
+"""Runs longer than 1.5 times their step and 3 px are no mere occlusions."""
 _SMOOTHING = 5
 
 
@@ -102,11 +109,27 @@ def _fill_runs(values: Array, known: Array, slopes: Array) -> Array:
     between = (a * (right - x) + b * (x - left)) / length
     # the background may come nearer along its slope, but never before the foreground
     behind = np.where(a < b, np.minimum(from_left, b), np.minimum(from_right, a))
+    failed = (
+        has_left & has_right & ~flush & (length > _LONGEST * (b - a) + _LONGEST_EXTRA) & (a < b)
+    )
+    behind[failed] = _across_rows(values, known, y[failed], x[failed], behind[failed])
     both = np.where(flush, between, behind)
     filled = np.where(has_left & has_right, both, np.where(has_left, from_left, from_right))
     out = values.copy()
     out[y, x] = filled
     return out
+
+
+def _across_rows(values: Array, known: Array, y: Array, x: Array, otherwise: Array) -> Array:
+    """The smaller of the nearest known values above and below (y, x), if there is one."""
+    height = len(values)
+    rows = np.arange(height, dtype=np.int32)[:, None]
+    above = np.maximum.accumulate(np.where(known, rows, -1), axis=0)[y, x]
+    below = np.minimum.accumulate(np.where(known, rows, height)[::-1], axis=0)[::-1][y, x]
+    upper = np.where(above >= 0, values[np.maximum(above, 0), x], np.float32(np.nan))
+    lower = np.where(below < height, values[np.minimum(below, height - 1), x], np.float32(np.nan))
+    found = np.fmin(upper, lower)
+    return np.where(np.isnan(found), otherwise, found)
 
 
 def _limits(disparity: Disparity) -> tuple[float, float]:
