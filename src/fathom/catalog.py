@@ -56,7 +56,13 @@ _ENTRIES = (
         "sgm",
         "fathom.classical.sgm:SGM",
         "stereo",
-        "Census semi-global matching, 8 paths, filled and with confidence: the most accurate here",
+        "Census semi-global matching, 8 paths: the most accurate here, for nearly everything",
+    ),
+    Entry(
+        "mrf",
+        "fathom.classical.mrf:MRF",
+        "stereo",
+        "One energy over the whole image: belief propagation, graph cuts or scanlines; seconds",
     ),
     Entry(
         "opencv-sgbm",
@@ -64,6 +70,36 @@ _ENTRIES = (
         "stereo",
         "OpenCV's semi-global block matching (modes sgbm, hh, 3way, hh4): the usual yardstick",
         confidence=False,
+    ),
+    Entry(
+        "census",
+        "fathom.classical.local:CensusLocal",
+        "stereo",
+        "Census bits over a window, no smoothing: fine detail, minds no exposure; textured scenes",
+    ),
+    Entry(
+        "zncc",
+        "fathom.classical.local:ZNCC",
+        "stereo",
+        "Zero-mean correlation over a window: minds neither gain nor offset between the cameras",
+    ),
+    Entry(
+        "ncc",
+        "fathom.classical.local:NCC",
+        "stereo",
+        "Correlation over a window: minds no gain between the cameras",
+    ),
+    Entry(
+        "ssd",
+        "fathom.classical.local:SSD",
+        "stereo",
+        "Squared differences over a window: for study, and for cameras of equal exposure",
+    ),
+    Entry(
+        "sad",
+        "fathom.classical.local:SAD",
+        "stereo",
+        "Absolute differences over a window: the textbook's baseline",
     ),
     Entry(
         "opencv-bm",

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from fathom.catalog import entries
 from fathom.cli import main as cli
 from fathom.cli.console import table
 from fathom.core import ResourceError
@@ -39,7 +40,7 @@ def test_version_and_unknown_command(fathom_command):
 def test_models(fathom_command):
     outcome = fathom_command("models")
     lines = outcome.out.splitlines()
-    assert [line.split()[0] for line in lines] == ["sgm", "opencv-sgbm", "opencv-bm"]
+    assert [line.split()[0] for line in lines] == [entry.name for entry in entries()]
     assert all(" ready " in line for line in lines)
     assert lines[0].endswith("(default)")
     listed = json.loads(fathom_command("models", "--json").out)

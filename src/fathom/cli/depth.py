@@ -35,7 +35,7 @@ files written to the output folder, where they apply:
 
 def run(words: list[str]) -> int:
     """Parses `words`, runs the main job, prints what came out; returns the exit code."""
-    method = _method_of(words)
+    method = method_of(words)
     parser = _parser(method)
     arguments = parser.parse_args(words)
     own = set(parameters(method))
@@ -104,7 +104,7 @@ def _show(info: dict[str, Any]) -> None:
             break
 
 
-def _method_of(words: list[str]) -> str:
+def method_of(words: list[str]) -> str:
     """The method named in `words`, looked for ahead of parsing because it brings own flags."""
     scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     scout.add_argument("--method", "-m", "--model", "--algorithm", dest="method")

@@ -10,6 +10,7 @@ from fathom.core.errors import FathomError, ResourceError, unknown_name
 COMMANDS = {
     "depth": "metric depth, cloud and report from a stereo pair, or from folders of pairs",
     "check": "is this pair fit to be matched? swapped, unrectified, mis-calibrated, ...",
+    "tune": "pick a method's parameters on a few pairs, by ground truth or by consistency",
     "models": "the methods there are, and whether they are ready",
     "demo": "every built-in method on a real pair with ground truth",
 }
