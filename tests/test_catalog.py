@@ -17,6 +17,12 @@ def test_default_is_an_entry():
     assert catalog.entry("default").name in [e.name for e in fathom.entries()]
 
 
+@pytest.mark.parametrize("name", [e.name for e in catalog.entries()])
+def test_preparing_twice_has_nothing_to_say(name):
+    catalog.entry(name).prepare(lambda *progress: None)
+    catalog.entry(name).prepare(lambda *progress: pytest.fail(str(progress)))
+
+
 def test_unknown_method_gets_close_matches():
     with pytest.raises(UsageError, match="did you mean sgm"):
         fathom.create("smg")

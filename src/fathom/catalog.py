@@ -50,6 +50,16 @@ class Entry:
         builder: Callable[..., Any] = getattr(importlib.import_module(module), name)
         return builder
 
+    def prepare(self, notify: Callable[[str, int, int], None]) -> None:
+        """Compiles what the method needs compiled, if this machine has not done so yet.
+
+        notify(name, index, count) is called before each compilation, and not at all when nothing
+        is to be done. A method says what it needs by a `prepare(notify)` beside its builder.
+        """
+        home = importlib.import_module(self.target.split(":")[0])
+        if hasattr(home, "prepare"):
+            home.prepare(notify)
+
 
 _ENTRIES = (
     Entry(

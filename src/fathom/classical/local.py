@@ -19,11 +19,12 @@ from fathom.classical.local_match import (
     local_winner,
     witnesses,
 )
+from fathom.classical.native import Notify, prepare_kernels
 from fathom.classical.parallel import thread_count
 from fathom.classical.ranges import resolve_range
 from fathom.classical.refine import remove_speckles, uniqueness
 from fathom.classical.refine_subpixel import SUBPIXEL
-from fathom.classical.winner import Subpixel, Winner
+from fathom.classical.winner import KERNELS, Subpixel, Winner
 from fathom.core.arrays import Array, Float32
 from fathom.core.errors import UsageError, unknown_name
 from fathom.core.maps import Disparity, Source
@@ -286,6 +287,11 @@ def _match(pair: StereoPair, settings: Local, cost: CostName) -> Disparity:
     trust = local_confidence(found, difference, cost)
     unmatched = np.float32(FILLED if settings.fill and known.any() else 0)
     return replace(out, confidence=np.where(known, trust, unmatched))
+
+
+def prepare(notify: Notify | None = None) -> None:
+    """Loads the kernels of the local matchers, compiling those not yet compiled here."""
+    prepare_kernels(KERNELS, notify)
 
 
 def local_confidence(

@@ -39,7 +39,7 @@ _BESIDE = 32
 class SGM:
     """Semi-global matching of census bits (Hirschmueller, PAMI 2008).
 
-    Census 9x7 and Hamming distance; 8 paths; P2 falls with the image gradient; symmetric-V
+    Census 9x7 and Hamming distance; 8 paths; P2 falls with the image gradient; equiangular
     sub-pixel; left-right check on the same costs; 3x3 median; speckles removed; unknown pixels
     filled from the background along the row; confidence = P(error <= 1 px). P1, P2, its gradient,
     the speckle size and the constants of filling and confidence were chosen on the Motorcycle

@@ -15,6 +15,7 @@ Subpixel = Literal["none", "parabola", "equiangular", "symmetric-v"]
 
 _ROWS = 16
 _winner = Kernel("fathom.classical.kernels.local", "winner")
+KERNELS = (_winner,)
 
 
 class Winner(NamedTuple):

@@ -260,14 +260,11 @@ def estimate_pair(
 
 def warm_up(method: str, listener: Listener) -> None:
     """Compiles the method's kernels, saying so, if this machine has not done it yet."""
-    if entry(method).name == "sgm":
-        from fathom.classical.sgm import prepare
-
-        prepare(
-            lambda name, i, n: listener.tell(
-                f"compiling {name} ({i + 1} of {n}), once on this machine; it takes a few seconds"
-            )
+    entry(method).prepare(
+        lambda name, i, n: listener.tell(
+            f"compiling {name} ({i + 1} of {n}), once on this machine; it takes some seconds"
         )
+    )
 
 
 def limits(disparity: Disparity) -> list[str]:

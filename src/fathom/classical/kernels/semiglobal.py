@@ -232,8 +232,8 @@ def _winner(sums: Any, frame: Any, found: Any, y: int, x: int, lowest: Any) -> A
     value = np.float32(level)
     if below != NOTHING and above < largest:
         rise, fall = np.float32(above - lowest), np.float32(below - lowest)
-        # symmetric V: both flanks have the slope of the steeper one; a parabola would pull the
-        # result towards whole pixels (Haller and Nedevschi, IEEE TIP 2012)
+        # Equiangular lines: both flanks have the slope of the steeper one. A parabola would pull
+        # the result towards whole pixels (Shimizu and Okutomi, ICCV 2001).
         if max(rise, fall) > 0:
             value += np.float32(0.5) * (fall - rise) / max(rise, fall)
     put(found.disparity, pixel, value)
