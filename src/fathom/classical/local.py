@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fathom.classical.aggregate import check_window
+from fathom.classical.checks import check_search, in_range
 from fathom.classical.costs import CostName
 from fathom.classical.fill import fill
 from fathom.classical.local_match import (
@@ -20,13 +21,12 @@ from fathom.classical.local_match import (
     witnesses,
 )
 from fathom.classical.native import Notify, prepare_kernels
-from fathom.classical.parallel import thread_count
 from fathom.classical.ranges import resolve_range
 from fathom.classical.refine import remove_speckles, uniqueness
 from fathom.classical.refine_subpixel import SUBPIXEL
 from fathom.classical.winner import KERNELS, Subpixel, Winner
 from fathom.core.arrays import Array, Float32
-from fathom.core.errors import UsageError, unknown_name
+from fathom.core.errors import unknown_name
 from fathom.core.maps import Disparity, Source
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
@@ -332,38 +332,13 @@ def _check(settings: Local) -> None:
     check_window(settings.window)
     _one_of("aggregation", settings.aggregation, AGGREGATIONS)
     _one_of("subpixel", settings.subpixel, ("none", *SUBPIXEL))
-    _in("uniqueness", settings.uniqueness, 0, 100)
-    _in("lr_threshold", settings.lr_threshold, 0, 1e6)
-    _in("speckle_size", settings.speckle_size, 0, 10**9, whole=True)
-    _in("speckle_range", settings.speckle_range, 0, 1000)
-    _in("min_disparity", settings.min_disparity, -(10**6), 10**6, whole=True)
-    if settings.max_disparity is not None:
-        _in("max_disparity", settings.max_disparity, -(10**6), 10**6, whole=True)
-        if settings.max_disparity <= settings.min_disparity:
-            raise UsageError(
-                "leaves no disparities to search",
-                field="max_disparity",
-                value=settings.max_disparity,
-                expected=f"more than min_disparity = {settings.min_disparity}",
-            )
-    thread_count(settings.threads)
-    if settings.memory_limit is not None:
-        _in("memory_limit", settings.memory_limit, 1, 2**63, whole=True)
+    in_range("uniqueness", settings.uniqueness, 0, 100)
+    in_range("lr_threshold", settings.lr_threshold, 0, 1e6)
+    in_range("speckle_size", settings.speckle_size, 0, 10**9, whole=True)
+    in_range("speckle_range", settings.speckle_range, 0, 1000)
+    check_search(settings)
 
 
 def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
     if value not in known:
         raise unknown_name(name, str(value), list(known))
-
-
-def _in(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
-    kinds: tuple[type, ...] = (int, np.integer) if whole else (int, float, np.number)
-    fits = isinstance(value, kinds) and not isinstance(value, bool)
-    if not fits or not low <= value <= high:
-        kind = "a whole number" if whole else "a number"
-        raise UsageError(
-            "is out of range",
-            field=name,
-            value=value,
-            expected=f"{kind} from {low:g} to {high:g}",
-        )

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fathom.classical import belief, expansion, scanline
+from fathom.classical.checks import check_search, in_range
 from fathom.classical.costs import CostName, cost_volume
 from fathom.classical.energy import LARGEST, Solution, Weights, edge_weights, over_rows
 from fathom.classical.fill import fill
@@ -116,27 +117,15 @@ class MRF:
         _among("cost", self.cost, tuple(TRUNCATIONS))
         for name in ("data_truncation", "occlusion"):
             if getattr(self, name) is not None:
-                _in(name, getattr(self, name), 1e-6, 1e6)
+                in_range(name, getattr(self, name), 1e-6, 1e6)
         if self.smoothness is not None:
-            _in("smoothness", self.smoothness, 0, 1e6)
-        _in("truncation", self.truncation, 1, LONGEST, whole=True)
-        _in("gradient", self.gradient, 0, 1e6)
-        _in("sweeps", self.sweeps, 1, 1000, whole=True)
-        _in("levels", self.levels, 1, 20, whole=True)
-        _in("lr_threshold", self.lr_threshold, 0, 1e6)
-        _in("min_disparity", self.min_disparity, -(10**6), 10**6, whole=True)
-        if self.max_disparity is not None:
-            _in("max_disparity", self.max_disparity, -(10**6), 10**6, whole=True)
-            if self.max_disparity <= self.min_disparity:
-                raise UsageError(
-                    "leaves no disparities to search",
-                    field="max_disparity",
-                    value=self.max_disparity,
-                    expected=f"more than min_disparity = {self.min_disparity}",
-                )
-        thread_count(self.threads)
-        if self.memory_limit is not None:
-            _in("memory_limit", self.memory_limit, 1, 2**63, whole=True)
+            in_range("smoothness", self.smoothness, 0, 1e6)
+        in_range("truncation", self.truncation, 1, LONGEST, whole=True)
+        in_range("gradient", self.gradient, 0, 1e6)
+        in_range("sweeps", self.sweeps, 1, 1000, whole=True)
+        in_range("levels", self.levels, 1, 20, whole=True)
+        in_range("lr_threshold", self.lr_threshold, 0, 1e6)
+        check_search(self)
 
     def __call__(self, pair: StereoPair, /) -> Disparity:
         """Disparity of the left view, float32 pixels; NaN where unknown (never with `fill`).
@@ -394,17 +383,4 @@ def _among(name: str, value: Any, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(
             "is not among what there is", field=name, value=value, expected=" or ".join(known)
-        )
-
-
-def _in(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
-    kinds: tuple[type, ...] = (int, np.integer) if whole else (int, float, np.number)
-    fits = isinstance(value, kinds) and not isinstance(value, bool)
-    if not fits or not low <= value <= high:
-        kind = "a whole number" if whole else "a number"
-        raise UsageError(
-            "is out of range",
-            field=name,
-            value=value,
-            expected=f"{kind} from {low:g} to {high:g}",
         )

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fathom.classical.checks import check_search, in_range
 from fathom.classical.confidence import FILLED, sgm_confidence
 from fathom.classical.engine import LARGEST_P2, SMALLEST_SIZE, Match, penalties, semiglobal
 from fathom.classical.fill import fill
@@ -104,9 +105,9 @@ class SGM:
     )
 
     def __post_init__(self) -> None:
-        _in("p1", self.p1, 1, LARGEST_P2, whole=True)
-        _in("p2", self.p2, self.p1, LARGEST_P2, whole=True)
-        _in("p2_gradient", self.p2_gradient, 0, 1e6)
+        in_range("p1", self.p1, 1, LARGEST_P2, whole=True)
+        in_range("p2", self.p2, self.p1, LARGEST_P2, whole=True)
+        in_range("p2_gradient", self.p2_gradient, 0, 1e6)
         if self.paths not in (4, 8, 16):
             raise UsageError(
                 "is no number of paths", field="paths", value=self.paths, expected="4, 8 or 16"
@@ -118,23 +119,11 @@ class SGM:
                 value=self.coarse_to_fine,
                 expected="True, False or None",
             )
-        _in("uniqueness", self.uniqueness, 0, 100)
-        _in("lr_threshold", self.lr_threshold, 0, 1e6)
-        _in("speckle_size", self.speckle_size, 0, 10**9, whole=True)
-        _in("speckle_range", self.speckle_range, 0, 1000)
-        _in("min_disparity", self.min_disparity, -(10**6), 10**6, whole=True)
-        if self.max_disparity is not None:
-            _in("max_disparity", self.max_disparity, -(10**6), 10**6, whole=True)
-            if self.max_disparity <= self.min_disparity:
-                raise UsageError(
-                    "leaves no disparities to search",
-                    field="max_disparity",
-                    value=self.max_disparity,
-                    expected=f"more than min_disparity = {self.min_disparity}",
-                )
-        thread_count(self.threads)
-        if self.memory_limit is not None:
-            _in("memory_limit", self.memory_limit, 1, 2**63, whole=True)
+        in_range("uniqueness", self.uniqueness, 0, 100)
+        in_range("lr_threshold", self.lr_threshold, 0, 1e6)
+        in_range("speckle_size", self.speckle_size, 0, 10**9, whole=True)
+        in_range("speckle_range", self.speckle_range, 0, 1000)
+        check_search(self)
 
     def __call__(self, pair: StereoPair, /) -> Disparity:
         """Disparity of the left view, float32 pixels; NaN where unknown (never with `fill`).
@@ -352,16 +341,3 @@ def prepare(notify: Callable[[str, int, int], None] | None = None) -> None:
     comes from the cache. Compiling takes a few seconds, once a machine.
     """
     prepare_kernels(KERNELS, notify)
-
-
-def _in(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
-    kinds: tuple[type, ...] = (int, np.integer) if whole else (int, float, np.number)
-    fits = isinstance(value, kinds) and not isinstance(value, bool)
-    if not fits or not low <= value <= high:
-        kind = "a whole number" if whole else "a number"
-        raise UsageError(
-            "is out of range",
-            field=name,
-            value=value,
-            expected=f"{kind} from {low:g} to {high:g}",
-        )
