@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
-        lines = "\n".join(f"  {name:<8}{text}" for name, text in COMMANDS.items())
+        lines = "\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())
         print(HELP.format(commands=lines))
         return 0
     if words[0] in ("-V", "--version", "version"):
