@@ -67,6 +67,54 @@ def sums(volume, gray, penalty, p1, paths):
     return sum(path(volume, gray, penalty, p1, dy, dx) for dy, dx in directions)
 
 
+def traversal(volume, gray, penalty, p1, first, second):
+    """One traversal of More Global Matching (Facciolo et al., BMVC 2015, equation 3): the costs of
+    a pixel with the mean, rounded up, of what its predecessors at -first and -second hand on, each
+    a (dy, dx). At a border the one there is counts for both."""
+    h, w, levels = volume.shape
+    out = {}
+
+    def at(y, x):
+        if (y, x) in out:
+            return out[y, x]
+        handed = []
+        for dy, dx in (first, second):
+            py, px = y - dy, x - dx
+            if not (0 <= py < h and 0 <= px < w):
+                continue
+            before = at(py, px)
+            jump = min(before) + int(penalty[abs(int(gray[y, x]) - int(gray[py, px]))])
+            steps = [255, *before, 255]
+            handed.append(
+                [
+                    min(steps[i + 1], steps[i] + p1, steps[i + 2] + p1, jump) - min(before)
+                    for i in range(levels)
+                ]
+            )
+        handed = handed or [[0] * levels]
+        out[y, x] = [
+            int(c) + (a + b + 1) // 2
+            for c, a, b in zip(volume[y, x], handed[0], handed[-1], strict=True)
+        ]
+        return out[y, x]
+
+    return np.array([[at(y, x) for x in range(w)] for y in range(h)])
+
+
+def more_global_sums(volume, gray, penalty, p1, paths):
+    """The sum over 4 or 8 traversals, (h, w, levels)."""
+    right, left, down, up = (0, 1), (0, -1), (1, 0), (-1, 0)
+    pairs = [(right, down), (left, down), (right, up), (left, up)]
+    if paths == 8:
+        pairs += [
+            ((1, 1), (1, -1)),
+            ((-1, 1), (-1, -1)),
+            ((1, 1), (-1, 1)),
+            ((1, -1), (-1, -1)),
+        ]
+    return sum(traversal(volume, gray, penalty, p1, *pair) for pair in pairs)
+
+
 def winners(total, first, paths):
     """disparity, best, margin, difference of every pixel, as `engine.Match`."""
     h, w, levels = total.shape

@@ -55,13 +55,13 @@ def test_the_default_uses_8_paths_at_full_resolution(motorcycle, monkeypatch):
     asked = []
     real = sgm.semiglobal
 
-    def spy(*arguments):
-        asked.append((arguments[0].shape, arguments[7]))
-        return real(*arguments)
+    def spy(*arguments, more_global):
+        asked.append((arguments[0].shape, arguments[7], more_global))
+        return real(*arguments, more_global=more_global)
 
     monkeypatch.setattr(sgm, "semiglobal", spy)
     SGM()(motorcycle.pair)
-    assert asked == [(motorcycle.pair.shape, 8)]
+    assert asked == [(motorcycle.pair.shape, 8, False)]
 
 
 @pytest.mark.parametrize(("paths", "most"), [(4, 0.075), (16, 0.07)])

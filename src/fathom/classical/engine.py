@@ -4,14 +4,13 @@ Hirschmueller, "Stereo Processing by Semiglobal Matching and Mutual Information"
 the census cost. What a pixel's disparity is worth is judged elsewhere.
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fathom.classical.buffers import fresh_slots, scratch, volume
 from fathom.classical.kernels import layout as kernels
+from fathom.classical.moreglobal import traverse
 from fathom.classical.parallel import run_blocks, run_wavefront
 from fathom.core.arrays import Array, Float32, UInt8, UInt16
 
@@ -21,18 +20,13 @@ SMALLEST_SIZE = (9, 7)
 """Width and height of the census window."""
 
 _LANES = kernels.LANES
-_TILE = (64, 32)
-"""Columns and rows of a tile: its paths and costs stay in the second-level cache."""
+_TILE = (256, 48)
+"""Largest columns and rows of a tile: its paths and costs stay in the second-level cache, and a
+calling the kernel costs a few hundredths of its work."""
 _OUTSIDE = 20
 """Cost of a match outside the right image. The mean census cost of unrelated pixels is 31: a
 little less lets the smoothness carry the disparity on over the left border (chosen on the pairs
 of shared/data and Motorcycle, as P1 and P2)."""
-
-
-_KEPT_BYTES = 2**28
-"""A volume of at most this size is kept for the next match."""
-_keeping = threading.Lock()
-_kept: list[Array] = []
 
 
 class Match(NamedTuple):
@@ -68,18 +62,43 @@ def semiglobal(
     penalty: UInt8[np.ndarray, "256"],
     paths: int,
     threads: int,
+    *,
+    more_global: bool = False,
 ) -> Match:
     """Matches left to right over the disparities first .. first + levels - 1.
 
     left, right: intensities for the census. gray: 8-bit intensities of the left view, which pick
     P2 from `penalty`. paths: 4 (along rows and columns), 8 (and along the diagonals) or 16 (and
-    between these, as a knight moves in chess).
+    between these, as a knight moves in chess). more_global: each of 4 or 8 traversals has two
+    predecessors (see `moreglobal`).
     """
+    frame, costs, found = _prepared(left, right, gray, first, levels, p1, penalty, paths, threads)
+    count = frame.height * frame.width * frame.levels
+    with volume(count) as sums:
+        if more_global:
+            traverse(costs, sums, found, frame, threads)
+        else:
+            for plan in _plans(paths):
+                _sweep(plan, costs, sums, found, frame, threads)
+    return _finished(found, frame, first, levels)
+
+
+def _prepared(
+    left: Array,
+    right: Array,
+    gray: Array,
+    first: int,
+    levels: int,
+    p1: int,
+    penalty: Array,
+    paths: int,
+    threads: int,
+) -> tuple[kernels.Frame, kernels.Costs, kernels.Winners]:
+    """Sizes, census bits of both views, and room for the results."""
     height, width = left.shape
     padded = _padded(levels)
     margin = max(0, -first)
     reach = width + margin + max(0, first) + padded + _LANES
-    frame = kernels.Frame(height, width, padded, reach, margin + width - 1 + first, paths)
     inside = np.zeros(reach, np.uint8)
     inside[margin : margin + width] = 255
     costs = kernels.Costs(
@@ -99,12 +118,17 @@ def semiglobal(
         right_best=np.full(height * reach, kernels.NOTHING, np.uint16),
         right_level=np.full(height * reach, kernels.NOTHING, np.uint16),
     )
-    with _volume(height * width * padded) as sums:
-        for plan in _plans(paths):
-            _sweep(plan, costs, sums, found, frame, threads)
+    frame = kernels.Frame(height, width, padded, reach, margin + width - 1 + first, paths)
+    return frame, costs, found
+
+
+def _finished(found: kernels.Winners, frame: kernels.Frame, first: int, levels: int) -> Match:
+    """The winners as maps, with the left-right difference."""
+    height, width = frame.height, frame.width
     difference = np.empty(height * width, np.float32)
+    start = frame.origin - first - width + 1
     kernels.disagreement(
-        found.right_level, found.disparity, difference, width, reach, margin, first, levels
+        found.right_level, found.disparity, difference, width, frame.reach, start, first, levels
     )
     shape = (height, width)
     return Match(
@@ -158,22 +182,28 @@ def _sweep(
     """One sweep over the whole image, tile by tile."""
     height, width = frame.height, frame.width
     ways, lines = _ways(plan.directions, height, width)
-    state = kernels.Paths(*_fresh_slots(lines, frame.levels), sums)
+    state = kernels.Paths(*fresh_slots(lines, frame.levels), sums)
     call = plan.kernel.bound(costs, state, found, frame, ways)
-    columns, rows = _TILE
+    columns, rows = _tile_size(height, threads)
     rooms: list[kernels.Scratch] = []
 
     def tile(row: int, column: int) -> None:
         top, start = row * rows, column * columns
         bottom = min(top + rows, height)
         if start < ways.skew * (bottom - 1) + width and start + columns > ways.skew * top:
-            room = rooms.pop() if rooms else _scratch(columns, frame.levels)
+            room = rooms.pop() if rooms else scratch(columns, frame.levels)
             end = start + columns
             call(room, kernels.Tile(top, bottom, start, end, plan.turned, plan.job))
             rooms.append(room)
 
     across = width + ways.skew * (height - 1)
     run_wavefront(tile, -(-height // rows), -(-across // columns), threads)
+
+
+def _tile_size(height: int, threads: int) -> tuple[int, int]:
+    """Columns and rows of a tile: smaller ones where many threads need work at the same time."""
+    columns, rows = _TILE
+    return min(columns, max(64, 1024 // threads)), min(rows, max(16, -(-height // (4 * threads))))
 
 
 def _ways(
@@ -190,48 +220,8 @@ def _ways(
     return kernels.Ways(*flat), lines
 
 
-def _aligned(count: int, dtype: type) -> Array:
-    """An uninitialised flat array that starts on a cache line, so that no vector in it is split."""
-    size = np.dtype(dtype).itemsize * count
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    out: Array = memory[start : start + size].view(dtype)
-    return out
-
-
-@contextmanager
-def _volume(count: int) -> Iterator[Array]:
-    """Sums for the time of one match. The last one is kept where it is small: to get fresh pages
-    from the system takes a fifth of the time of a match."""
-    with _keeping:
-        memory = _kept.pop() if _kept else None
-    if memory is None or not count <= memory.size <= 4 * count:
-        memory = _aligned(count, np.uint16)
-    yield memory[:count]
-    if memory.nbytes <= _KEPT_BYTES:
-        with _keeping:
-            _kept[:] = [memory]
-
-
-def _scratch(columns: int, levels: int) -> kernels.Scratch:
-    sums = _aligned(levels + 2 * _LANES, np.uint16)
-    sums[:] = kernels.NOTHING
-    jumps = _aligned(4 * columns, np.uint8)
-    return kernels.Scratch(_aligned(columns * levels + _LANES, np.uint8), jumps, sums)
-
-
 def _padded(levels: int) -> int:
     return -(-levels // _LANES) * _LANES
-
-
-def _fresh_slots(count: int, levels: int) -> tuple[Array, Array]:
-    """Path costs of 0 (a path starts with C alone), fenced with 255 so that nothing comes from
-    beyond the first and last disparity; and their minima."""
-    slots = _aligned(count * (levels + _LANES) + _LANES, np.uint8)
-    slots[:] = 0
-    slots[:-_LANES].reshape(count, -1)[:, :_LANES] = 255
-    slots[-_LANES:] = 255
-    return slots, np.zeros(count, np.uint8)
 
 
 def _census(image: Array, reach: int, first: int, flip: bool, threads: int) -> Array:

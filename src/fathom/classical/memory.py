@@ -24,15 +24,16 @@ def available_memory() -> int | None:
         return None
 
 
-def predict(height: int, width: int, levels: int) -> int:
+def predict(height: int, width: int, levels: int, *, mgm: bool = False) -> int:
     """Bytes that semi-global matching of a whole pair takes at its peak, images excluded.
 
     levels: number of disparities searched. It is the largest part by far that grows with them: 2
-    bytes a pixel and disparity, rounded up to whole vectors of 32. The same for any paths.
+    bytes a pixel and disparity (3 with More Global Matching), rounded up to whole vectors of 32.
+    The same for any paths.
     """
     padded = -(-levels // _LANES) * _LANES
     reach = width + levels + padded + _LANES
-    volume = 2 * height * width * padded
+    volume = (3 if mgm else 2) * height * width * padded
     # a slot a line of pixels; knight moves have the most
     lines = 8 * (height + width) * (padded + _LANES)
     rows = height * (8 * (width + _LANES + reach) + 4 * reach)

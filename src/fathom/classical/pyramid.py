@@ -71,12 +71,12 @@ def shrinking(height: int, width: int, levels: int) -> int:
     return factor
 
 
-def predict_coarse_to_fine(height: int, width: int, levels: int) -> int:
+def predict_coarse_to_fine(height: int, width: int, levels: int, *, mgm: bool = False) -> int:
     """Bytes of memory that coarse-to-fine matching takes at its peak, the pair excluded."""
     factor = shrinking(height, width, levels)
     rows, columns = _kept_rows(width, levels), min(width, REGION[0] + 2 * max(OVERLAP, levels))
-    region = predict(min(height, rows + 2 * OVERLAP), columns, levels)
-    coarse = predict(height // factor, width // factor, -(-levels // factor))
+    region = predict(min(height, rows + 2 * OVERLAP), columns, levels, mgm=mgm)
+    coarse = predict(height // factor, width // factor, -(-levels // factor), mgm=mgm)
     pixels = height * width
     return max(max(region, coarse) + _FOUND_BYTES * pixels, _REFINED_BYTES * pixels)
 

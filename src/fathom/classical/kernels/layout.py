@@ -72,6 +72,19 @@ class Ways(NamedTuple):
     skew: int
 
 
+class Line(NamedTuple):
+    """One traversal of `moreglobal`: pixel (u, v) of it is origin + u du + v dv, u < across.
+    down: number of lines. diagonal: 1 if its predecessors are (u - 1, v - 1) and (u + 1, v - 1),
+    0 if they are (u - 1, v) and (u, v - 1)."""
+
+    origin: int
+    du: int
+    dv: int
+    across: int
+    down: int
+    diagonal: int
+
+
 class Scratch(NamedTuple):
     """Working memory of one call. costs: (columns of a tile, levels). jumps: (4, columns). sums:
     (levels + 64,), 65535 outside of 32..levels + 32."""
@@ -118,3 +131,8 @@ last_sweep = Kernel(_SEMIGLOBAL, "last_sweep")
 sweep = Kernel(_SEMIGLOBAL, "sweep")
 disagreement = Kernel(_SEMIGLOBAL, "disagreement")
 KERNELS = (census, first_sweep, last_sweep, sweep, disagreement)
+
+_MOREGLOBAL = "fathom.classical.kernels.moreglobal"
+cost_rows = Kernel(_MOREGLOBAL, "cost_rows")
+traverse_tile = Kernel(_MOREGLOBAL, "traverse_tile")
+win_rows = Kernel(_MOREGLOBAL, "win_rows")

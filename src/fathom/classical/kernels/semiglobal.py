@@ -74,20 +74,20 @@ _f32 = types.float32[::1]
 _int = types.int64
 
 
-def _tuple(kind: Any, members: list[Any]) -> Any:
+def named(kind: Any, members: list[Any]) -> Any:
     if all(m == members[0] for m in members):
         return types.NamedUniTuple(members[0], len(members), kind)  # type: ignore[no-untyped-call]
     return types.NamedTuple(members, kind)  # type: ignore[no-untyped-call]
 
 
 SIGNATURE = types.void(
-    _tuple(Costs, [_u8] * 8),
-    _tuple(Paths, [_u8, _u8, _u16]),
-    _tuple(Winners, [_f32, _u16, _u16, _u16, _u16]),
-    _tuple(Frame, [_int] * 6),
-    _tuple(Ways, [_int] * 13),
-    _tuple(Scratch, [_u8, _u8, _u16]),
-    _tuple(Tile, [_int] * 6),
+    named(Costs, [_u8] * 8),
+    named(Paths, [_u8, _u8, _u16]),
+    named(Winners, [_f32, _u16, _u16, _u16, _u16]),
+    named(Frame, [_int] * 6),
+    named(Ways, [_int] * 13),
+    named(Scratch, [_u8, _u8, _u16]),
+    named(Tile, [_int] * 6),
 )
 
 
@@ -130,7 +130,7 @@ def _carry(a: Any, b: Any, c: Any) -> Any:
 
 
 @inlined
-def _hamming(costs: Any, frame: Any, y: int, x: int, step: int, count: int, out: Any) -> Any:
+def hamming(costs: Any, frame: Any, y: int, x: int, step: int, count: int, out: Any) -> Any:
     """Costs of `count` pixels from (x, y) on in the direction `step`, to out (count, levels).
 
     In vectors of twice the length; the second half of a last one is overwritten by the next pixel.
@@ -207,7 +207,7 @@ def _advance_near(
 
 
 @inlined
-def _winner(sums: Any, frame: Any, found: Any, y: int, x: int, lowest: Any) -> Any:
+def winner(sums: Any, frame: Any, found: Any, y: int, x: int, lowest: Any) -> Any:
     """The best level of pixel (x, y), sub-pixel, its margin, and its offers to right pixels."""
     row = y * frame.reach + frame.origin - x
     where = splat16(np.uint16(NOTHING))
@@ -301,7 +301,7 @@ def _walk(  # noqa: PLR0912, PLR0915
         y = height - 1 - v if tile.turned == 1 else v
         x = width - 1 - start if tile.turned == 1 else start
         if packed == 0 or job == STORE:
-            _hamming(costs, frame, y, x, step, end - start, scratch)
+            hamming(costs, frame, y, x, step, end - start, scratch)
         here = y * width + x
         _jumps(costs, frame, here, step, v, start, end, ways.x0, ways.y0, jumps, 0)
         _jumps(costs, frame, here, step, v, start, end, ways.x1, ways.y1, jumps, columns)
@@ -363,7 +363,7 @@ def _walk(  # noqa: PLR0912, PLR0915
                 put(paths.lows, s2, smallest(n2))
                 put(paths.lows, s3, smallest(n3))
             if job == FINISH:
-                _winner(sums, frame, found, y, x + step * k, smallest(low))
+                winner(sums, frame, found, y, x + step * k, smallest(low))
             s0, s1, s2, s3 = s0 + ways.y0, s1 + ways.y1, s2 + ways.y2, s3 + ways.y3
 
 
