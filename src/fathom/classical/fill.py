@@ -7,8 +7,8 @@ far as it can be told from the matched pixels around.
 
 An occlusion is as wide as its step is high: a run whose right end is d px nearer than its left one
 hides d px of background. A much longer run holds failed matches as well, often of a surface that
-is slanted across rows (a road before a car), so its ends say little about its middle: it takes the
-farther of the nearest matched pixels above and below.
+is slanted across rows (a road before a car), so its ends say little about its middle: it lies on the
+surface that is matched above and below, continued with its slope down the column.
 """
 
 from dataclasses import replace
@@ -28,6 +28,8 @@ _PRIOR = 50
 """The average is drawn to 0 as if by so many pixels without slope."""
 _FLUSH, _FLUSH_SLOPE = 2.0, 0.02
 """Ends that differ by less than 2 px + 0.02 px a pixel of the run are one surface."""
+_FLUSH_DOWN = 0.1
+"""As `_FLUSH_SLOPE`, down a column: a road slants more across rows than a wall does along them."""
 _LONGEST, _LONGEST_EXTRA = 1.5, 3
 """Runs longer than 1.5 times their step and 3 px are no mere occlusions."""
 _SMOOTHING = 5
@@ -121,14 +123,24 @@ def _fill_runs(values: Array, known: Array, slopes: Array) -> Array:
 
 
 def _across_rows(values: Array, known: Array, y: Array, x: Array, otherwise: Array) -> Array:
-    """The smaller of the nearest known values above and below (y, x), if there is one."""
+    """What the nearest known pixels above and below (y, x) say of it, if there is one.
+
+    The line between both if they are of one surface, else the farther of their continuations.
+    """
     height = len(values)
     rows = np.arange(height, dtype=np.int32)[:, None]
     above = np.maximum.accumulate(np.where(known, rows, -1), axis=0)[y, x]
     below = np.minimum.accumulate(np.where(known, rows, height)[::-1], axis=0)[::-1][y, x]
-    upper = np.where(above >= 0, values[np.maximum(above, 0), x], np.float32(np.nan))
-    lower = np.where(below < height, values[np.minimum(below, height - 1), x], np.float32(np.nan))
-    found = np.fmin(upper, lower)
+    has_above, has_below = above >= 0, below < height
+    upper, lower = np.maximum(above, 0), np.minimum(below, height - 1)
+    a, b = values[upper, x], values[lower, x]
+    slopes = row_slopes(np.ascontiguousarray(values.T), np.ascontiguousarray(known.T)).T
+    from_above = np.where(has_above, a + slopes[upper, x] * (y - above), np.float32(np.nan))
+    from_below = np.where(has_below, b + slopes[lower, x] * (y - below), np.float32(np.nan))
+    length = np.maximum(below - above, 1)
+    flush = has_above & has_below & (np.abs(a - b) <= _FLUSH + _FLUSH_DOWN * length)
+    between = (a * (below - y) + b * (y - above)) / length
+    found = np.where(flush, between, np.fmin(from_above, from_below))
     return np.where(np.isnan(found), otherwise, found)
 
 
