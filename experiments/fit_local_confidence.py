@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from fit_confidence import RNG, area, load, newton
 
+from fathom.classical.confidence import with_filled
 from fathom.classical.local import NCC, SAD, SCALES, SSD, ZNCC, CensusLocal
 from fathom.classical.local_match import disagreement, local_winner, witnesses
 from fathom.classical.ranges import resolve_range
@@ -35,7 +36,8 @@ MATCHERS = {
 
 
 def rows_of(pairs, cost, matcher):
-    """Witnesses and |error| <= 1 of matched pixels with truth; share of filled ones <= 1 px."""
+    """Witnesses and |error| <= 1 of matched pixels with truth; of filled ones the share within 1
+    px and their mean confidence."""
     name = "census-5x5" if cost == "census" else cost
     for pair, truth in pairs:
         first, end = resolve_range(pair, 0, None)
@@ -54,7 +56,8 @@ def rows_of(pairs, cost, matcher):
         good = np.abs(np.nan_to_num(found.disparity, nan=-1e9) - truth)[known] <= 1
         matched = (result.source == Source.MATCHED)[known]
         filled = (np.abs(result.values - truth) <= 1)[known][~matched].mean()
-        yield layers[matched].astype(np.float64), good[matched], filled
+        said = with_filled(result, np.zeros_like(result.values)).confidence[known][~matched].mean()
+        yield layers[matched].astype(np.float64), good[matched], (filled, said)
 
 
 def main():
@@ -64,7 +67,6 @@ def main():
     parser.add_argument("--aggregation", default="box")
     options = parser.parse_args()
     pairs = [(pair, truth) for _, pair, truth in load(options.pairs)]
-    shares = []
     for cost, kind in MATCHERS.items():
         matcher = kind(aggregation=options.aggregation, confidence=False)
         rows = list(rows_of(pairs, cost, matcher))
@@ -73,7 +75,8 @@ def main():
             np.concatenate([r[n][i] for r, i in zip(rows, picks, strict=True)]) for n in range(2)
         )
         weights = newton(x, y)
-        shares.append(np.mean([r[2] for r in rows]))
+        filled, said = np.mean([r[2] for r in rows], axis=0)
+        print(f"    filled: {filled:.2f} within 1 px, said {said:.2f}")
         print(f'"{cost}": {tuple(round(float(w), 3) for w in weights)},', flush=True)
         areas = np.mean(
             [
@@ -89,7 +92,6 @@ def main():
             if part.any():
                 share, right = part.mean(), y[part].mean()
                 print(f"    said {low}..{high}: {share:.3f} of pixels, {right:.3f} right")
-    print(f"FILLED = {np.mean(shares):.2f}  (share of filled pixels within 1 px)")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ class Fixed:
             values[4:8, 20:30] = 9
             values[0, 0] = np.nan
             source[0, 0] = Source.UNKNOWN
-            source[11] = Source.FILLED
+            source[6:, :18] = Source.FILLED
+            values[9:, :18] = 20
         return Disparity(values, source=source)
 
 
@@ -35,7 +36,7 @@ def test_agreement_is_confident_and_disagreement_is_not():
     assert out.confidence[5, 25] < 0.4
     assert out.confidence[1, 25] > 0.9
     assert out.confidence[0, 0] == 0
-    assert (out.confidence[11] < 0.7).all()
+    assert (out.confidence[8:11, 5:10] < 0.5).all()  # filled, far from what was matched
     assert (out.confidence[1, :5] < 0.7).all()  # the right view does not see these
 
 

@@ -1,22 +1,27 @@
-"""Confidence of semi-global matching: P(|error| <= 1 px) of each pixel.
+"""Confidence of semi-global matching, and of what any method filled: P(|error| <= 1 px).
 
 A logistic function of four witnesses, each used in Hu and Mordohai, "A Quantitative Evaluation of
 Confidence Measures for Stereo Vision", PAMI 2012: the winner's margin, the left-right difference,
 how far the pixel leaves the mean around it, and the cost of the winner.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from fathom.classical.parallel import run_blocks
-from fathom.core.arrays import Float32, UInt16
+from fathom.core.arrays import Array, Float32, UInt16
+from fathom.core.maps import Disparity, Source
 
 WEIGHTS = (0.595, 0.938, -0.319, -0.562, -0.44)
 """Weights of the layers of `witnesses`, as `experiments/fit_confidence.py` printed them."""
-FILLED = 0.66
-"""Share of filled pixels within 1 px of the truth, mean of the same pairs."""
+FILLED_WEIGHTS = (2.84, -0.697, -0.961)
+"""Weights of what `with_filled` looks at, of the same experiment."""
 
 _FAR = 4.0
 _STRIP = 64
+_AROUND = 15
+"""Side of the window in which filled values are compared with those around, in pixels."""
 
 
 def witnesses(
@@ -80,4 +85,48 @@ def sgm_confidence(
         np.divide(1, 1 + np.exp(-score), out=out[rows])
 
     run_blocks(strip, -(-len(out) // _STRIP), threads)
+    return out
+
+
+def with_filled(
+    disparity: Disparity, trust: Float32[np.ndarray, "h w"], threads: int = 1
+) -> Disparity:
+    """The map with its confidence: `trust` where matched, less where filled, 0 where unknown.
+
+    A filled pixel is the less certain the farther the next matched one is (the distance along rows
+    and columns, px) and the more the filled map varies around it (its standard deviation in a
+    window of 15x15, px): 1 / (1 + exp(-(a + b log(1 + distance) + c log(1 + deviation)))). a, b
+    and c were fitted by `experiments/fit_confidence.py` to what `sgm` fills.
+    """
+    import cv2
+
+    out = np.where(disparity.measured, trust, np.float32(0))
+    if disparity.source is not None and (disparity.source == Source.FILLED).any():
+        filled = disparity.source == Source.FILLED
+        distance = cv2.distanceTransform(filled.astype(np.uint8), cv2.DIST_L1, 3)
+
+        def strip(i: int) -> None:
+            top, bottom = i * _STRIP, min((i + 1) * _STRIP, len(out))
+            here = filled[top:bottom]
+            if not here.any():
+                return
+            deviation = local_deviation(disparity.values, top, bottom)[here]
+            constant, of_distance, of_deviation = FILLED_WEIGHTS
+            score = constant + of_distance * np.log1p(distance[top:bottom][here])
+            score += of_deviation * np.log1p(deviation)
+            out[top:bottom][here] = 1 / (1 + np.exp(-score))
+
+        run_blocks(strip, -(-len(out) // _STRIP), threads)
+    return replace(disparity, confidence=out)
+
+
+def local_deviation(values: Float32[np.ndarray, "h w"], top: int, bottom: int) -> Array:
+    """Standard deviation in a window of 15x15 around the pixels of the rows top..bottom-1."""
+    import cv2
+
+    start, beside = max(0, top - _AROUND // 2), _AROUND // 2
+    part = np.nan_to_num(values[start : bottom + beside].astype(np.float64))
+    mean, square = (cv2.blur(a, (_AROUND, _AROUND)) for a in (part, part * part))
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
+    out: Array = deviation[top - start : bottom - start]
     return out

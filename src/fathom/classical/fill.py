@@ -6,8 +6,8 @@ pixels in a row takes the farther of its two ends. Plain constants are wrong on 
 far as it can be told from the matched pixels around.
 
 An occlusion is as wide as its step is high: a run whose right end is d px nearer than its left one
-hides d px of background. A much longer run holds failed matches as well, often of a surface that
-is slanted across rows (a road before a car), so its ends say little about its middle: it lies on the
+hides d px of background. A much longer run holds failed matches as well, often of a surface that is
+slanted across rows (a road before a car), so its ends say little about its middle: it lies on the
 surface that is matched above and below, continued with its slope down the column.
 """
 

@@ -4,13 +4,14 @@ Every pixel decides for itself over costs averaged in a window: small windows ke
 noisy, large ones are smooth and lose edges (`examples/windows.py` draws both).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from fathom.classical.aggregate import check_window
 from fathom.classical.checks import check_search, in_range
+from fathom.classical.confidence import with_filled
 from fathom.classical.costs import CostName
 from fathom.classical.fill import fill
 from fathom.classical.local_match import (
@@ -21,6 +22,7 @@ from fathom.classical.local_match import (
     witnesses,
 )
 from fathom.classical.native import Notify, prepare_kernels
+from fathom.classical.parallel import thread_count
 from fathom.classical.ranges import resolve_range
 from fathom.classical.refine import remove_speckles, uniqueness
 from fathom.classical.refine_subpixel import SUBPIXEL
@@ -42,8 +44,6 @@ WEIGHTS: dict[str, tuple[float, ...]] = {
 printed them on Motorcycle and the pairs of shared/data/pairs_gt, with box windows."""
 SCALES = {"absolute": 1.0, "squared": 50.0, "ncc": 0.02, "zncc": 0.02, "census": 1.0}
 """Margins are measured in these units, those of the cost."""
-FILLED = 0.57
-"""Share of filled pixels within 1 px of the truth, mean of the same pairs."""
 
 _SUPPORT = "support of a pixel: box, guided (filter), bilateral (slow) or cross(-based regions)"
 _CURVE = "curve through the costs: none, parabola, equiangular or symmetric-v"
@@ -279,14 +279,12 @@ def _match(pair: StereoPair, settings: Local, cost: CostName) -> Disparity:
     )
     difference = disagreement(found)
     out = _judged(found, difference, settings, (first, end - 1))
-    known = out.known
     if settings.fill:
         out = fill(out)
     if not settings.confidence:
         return out
     trust = local_confidence(found, difference, cost)
-    unmatched = np.float32(FILLED if settings.fill and known.any() else 0)
-    return replace(out, confidence=np.where(known, trust, unmatched))
+    return with_filled(out, trust, thread_count(settings.threads))
 
 
 def prepare(notify: Notify | None = None) -> None:

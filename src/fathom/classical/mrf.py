@@ -8,6 +8,7 @@ import numpy as np
 
 from fathom.classical import belief, expansion, scanline
 from fathom.classical.checks import check_search, in_range
+from fathom.classical.confidence import with_filled
 from fathom.classical.costs import CostName, cost_volume
 from fathom.classical.energy import LARGEST, Solution, Weights, edge_weights, over_rows
 from fathom.classical.fill import fill
@@ -155,9 +156,7 @@ class MRF:
         if self.fill:
             found = fill(found)
         if self.confidence:
-            unmatched = FILLED[evidence.solver] if self.fill and known.any() else 0
-            trust = np.where(known, evidence.confidence(), np.float32(unmatched))
-            found = Disparity(found.values, trust, found.source, found.range)
+            found = with_filled(found, evidence.confidence(), thread_count(self.threads))
         return found
 
 
@@ -212,8 +211,6 @@ WEIGHTS = {
     "scanline": (-0.141, 0.912, -0.568, -1.08, -2.173),
 }
 """Weights of the layers of `MrfEvidence.witnesses`, as the experiment printed them."""
-FILLED = {"belief": 0.64, "expansion": 0.72, "scanline": 0.57}
-"""Share of filled pixels within 1 px of the truth, mean of the same pairs."""
 
 
 def mrf_evidence(pair: StereoPair, settings: MRF | None = None) -> MrfEvidence:

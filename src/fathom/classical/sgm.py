@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fathom.classical.checks import check_search, in_range
-from fathom.classical.confidence import FILLED, sgm_confidence
+from fathom.classical.confidence import sgm_confidence, with_filled
 from fathom.classical.engine import LARGEST_P2, SMALLEST_SIZE, Match, penalties, semiglobal
 from fathom.classical.fill import fill
 from fathom.classical.kernels.layout import KERNELS
@@ -161,10 +161,7 @@ class SGM:
         trust = found[1]
         if trust is None:
             return judged
-        known = judged.measured
-        unmatched = np.float32(FILLED if self.fill and known.any() else 0)
-        trust = np.where(known, trust, unmatched)
-        return Disparity(judged.values, trust, judged.source, judged.range)
+        return with_filled(judged, trust, thread_count(self.threads))
 
     def _judged(self, evidence: "SgmEvidence") -> Disparity:
         """Smoothed, tested and filled."""

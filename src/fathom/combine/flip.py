@@ -1,22 +1,22 @@
 """Confidence for a matcher that has none of its own, from a second look through a mirror."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from fathom.classical.confidence import with_filled
 from fathom.core.arrays import Array, Float32
 from fathom.core.estimator import StereoMatcher
-from fathom.core.maps import Disparity, Source
+from fathom.core.maps import Disparity
 from fathom.core.pair import StereoPair
 from fathom.geometry.consistency import left_right_difference
 
-# P(error <= 1 px) for left-right differences in pixels, for pixels that the right view says nothing
-# about, and for filled ones: shares of right pixels, mean over Motorcycle, 23 Middlebury pairs and
+# P(error <= 1 px) for left-right differences in pixels, and for pixels that the right view says
+# nothing about: shares of right pixels, mean over Motorcycle, 23 Middlebury pairs and
 # both OpenCV matchers (experiments/fit_flip.py, which was chosen and judged on the same pairs).
 _DIFFERENCE = np.array([0.0, 0.5, 1.0, 2.0, 4.0], dtype=np.float32)
 _MATCHED = np.array([0.96, 0.82, 0.57, 0.34, 0.33], dtype=np.float32)
 _UNSEEN = np.float32(0.65)
-_FILLED = np.float32(0.62)
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,7 @@ class FlipConfidence:
         mirrored = self.matcher(pair.mirrored())
         right = np.where(mirrored.measured, mirrored.values, np.float32(np.nan))[:, ::-1]
         difference = left_right_difference(disparity.values, right)
-        confidence = confidence_of_difference(difference)
-        if disparity.source is not None:
-            confidence[disparity.source == Source.FILLED] = _FILLED
-        confidence[~disparity.known] = 0
-        return replace(disparity, confidence=confidence)
+        return with_filled(disparity, confidence_of_difference(difference))
 
 
 def confidence_of_difference(difference: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
