@@ -12,9 +12,12 @@ from fathom.eval.sparsification import (
     calibration_error,
     errors_and_confidence,
     oracle_auc,
+    oracle_curve,
     reliability,
     sparsification_auc,
     sparsification_curve,
+    wrong_curve,
+    wrong_oracle,
 )
 
 
@@ -102,6 +105,41 @@ def test_what_cannot_be_judged(unchecked):
         reliability(np.array([True]), array(1), 0)
     with pytest.raises(InputError, match=r"0\.\.1"):
         reliability(np.array([True]), array(1.5))
+
+    one_float = np.ones(1, np.float32)
+    with pytest.raises(InputError, match="length"):
+        wrong_curve(np.array([True, False]), one_float)
+    with pytest.raises(InputError, match=r"0\.\.1"):
+        wrong_curve(np.array([True]), -one_float)
+    with pytest.raises(UsageError, match="steps = 1"):
+        wrong_curve(np.array([True]), one_float, 1)
+    with pytest.raises(UsageError, match="steps = 0"):
+        wrong_oracle(1, 2, 0)
+    with pytest.raises(UsageError, match="steps = 1"):
+        oracle_curve(array(1), 1)
+    with pytest.raises(InputError, match="NaN"):
+        oracle_curve(array(np.nan))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    n=st.integers(0, 60),
+    steps=st.integers(2, 9),
+    levels=st.integers(1, 40),
+    seed=st.integers(0, 10**6),
+)
+def test_the_fast_curves_equal_the_plain_ones(n, steps, levels, seed):
+    rng = np.random.default_rng(seed)
+    wrong = rng.random(n) < 0.4
+    confidence = (rng.integers(0, levels + 1, n) / levels).astype(np.float32)
+    confidence[rng.random(n) < 0.1] = -0.0  # -0 is 0
+    plain = sparsification_curve(wrong.astype(np.float64), confidence.astype(np.float64), steps)
+    np.testing.assert_allclose(wrong_curve(wrong, confidence, steps), plain, atol=1e-12)
+    oracle = sparsification_curve(wrong.astype(np.float64), -wrong.astype(np.float64), steps)
+    np.testing.assert_allclose(wrong_oracle(int(wrong.sum()), n, steps), oracle, atol=1e-12)
+    errors = np.round(rng.random(n), 1)
+    oracle = sparsification_curve(errors, -errors, steps)
+    np.testing.assert_allclose(oracle_curve(errors, steps), oracle, atol=1e-12)
 
 
 def curve_twin(wrong, confidence, steps):
