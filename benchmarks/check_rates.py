@@ -1,14 +1,20 @@
 """How often the pair check sees what is wrong, and how often it sees what is not there.
 
-    python benchmarks/check_rates.py [--every N] [--verbose] [CASE ...]
+    python -m benchmarks.check_rates [--every N] [--verbose] [--fix] [CASE ...]
 
-Every real pair of FATHOM_SHARED (or ../shared), every N-th frame of its driving sequence, and the
-Motorcycle pair of scikit-image go through the check as they are and after each change below; the
-table tells how many were reported with the expected code, how many with the size of the change to
-0.5 (px or %), how many with the size to 0.5 px when the row offset that the pair has by itself (the
-median over SIFT matches, measured here) is added, and which other codes were reported. Twenty
-procedural pairs (textured rectangles before a slanted wall) go through the first cases. CASE picks
-changes by the start of their names.
+Every real pair of FATHOM_SHARED (or ../shared), every N-th frame of its driving sequence, its
+chessboard pairs (rectified with OpenCV's calibration) and the Motorcycle pair of scikit-image go
+through the check as they are and after each change below. The table tells how many were reported
+with the expected code; how many with the size of the change to 0.5 (px, % or degrees); "+own": how
+many with the size to 0.5 px of the change and the row offset that the pair has by itself together
+(the median over SIFT matches, measured here); and which other codes were reported. "zeroed" cases
+take that own offset out ahead of the change, so that the change is all there is. Twenty procedural
+pairs (textured rectangles before a slanted wall) go through the first cases. CASE picks changes by
+the start of their names.
+
+--fix: every real pair with ground truth is moved by 4 px, mended, and matched with sgm: bad-2 and
+EPE (all pixels with truth, unknown ones filled) of the clean, the moved and the mended pair.
+"time": the driving sequence with its right images up to two frames late or early.
 """
 
 import argparse
@@ -24,8 +30,13 @@ import cv2
 import numpy as np
 from skimage import data
 
+from fathom import create
 from fathom.combine.check import Finding, check_pair
-from fathom.core import StereoRig, View
+from fathom.combine.check_sequence import check_time, moment
+from fathom.combine.check_views import Light
+from fathom.combine.mend import mend_pair
+from fathom.core import Camera, StereoCalibration, StereoPair, StereoRig, View
+from fathom.geometry.rectify import rectify
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -38,6 +49,7 @@ class Case:
     change: Callable[[np.ndarray, np.ndarray], Pair]
     code: str | None
     size: float | None = None
+    zeroed: bool = False
 
 
 def warped(image: np.ndarray, dy: float = 0.0, roll: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -94,9 +106,12 @@ def cases() -> list[Case]:
         found.append(
             Case(f"offset {dy:+g}", lambda a, b, d=dy: (a, warped(b, d)), "unrectified", dy)
         )
+    for dy in (1.5, -1.5, 2.0, -2.0, 4.0, -4.0):
+        name = f"zeroed {dy:+g}"
+        found.append(Case(name, lambda a, b, d=dy: (a, warped(b, d)), "unrectified", dy, True))
     for roll in (0.5, -0.5, 1.0, 2.0):
         found.append(
-            Case(f"roll {roll:+g}", lambda a, b, r=roll: (a, warped(b, roll=r)), "unrectified")
+            Case(f"roll {roll:+g}", lambda a, b, r=roll: (a, warped(b, roll=r)), "roll", roll)
         )
     for percent in (1, -1, 2, 3):
         found.append(
@@ -109,7 +124,8 @@ def cases() -> list[Case]:
         )
     return [
         *found,
-        Case("lenses bent 0.2", lambda a, b: (bent(a, 0.2), bent(b, 0.2)), "unrectified"),
+        Case("lenses bent 0.2", lambda a, b: (bent(a, 0.2), bent(b, 0.2)), "curve"),
+        Case("right bent 0.05", lambda a, b: (a, bent(b, 0.05)), "curve"),
         Case("gain 0.4", lambda a, b: (a, toned(b, 0.4)), "exposure"),
         Case("gain 2.5", lambda a, b: (a, toned(b, 2.5)), "exposure"),
         Case("gamma 2.5", lambda a, b: (toned(a, gamma=2.5), b), "exposure"),
@@ -125,13 +141,62 @@ def real_pairs(every: int) -> Iterator[tuple[str, Pair]]:
     """Name and images of every real pair at hand."""
     left, right, _ = data.stereo_motorcycle()
     yield "motorcycle", (left, right)
-    folder = Path(os.environ.get("FATHOM_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    folder = shared()
     for found in sorted((folder / "data").glob("pairs*/*/*/left.png")):
         name = f"{found.parent.parent.name}/{found.parent.name}"
         yield name, (read(found), read(found.with_name("right.png")))
     video = folder / "data" / "video" / "kitti_odometry"
     for found in sorted((video / "left").glob("*.*"))[::every]:
         yield f"odometry/{found.stem}", (read(found), read(video / "right" / found.name))
+    yield from chessboards(folder / "data" / "calibration" / "opencv_chessboards")
+
+
+def shared() -> Path:
+    """The folder of real pairs."""
+    return Path(os.environ.get("FATHOM_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+def chessboards(folder: Path) -> Iterator[tuple[str, Pair]]:
+    """The chessboard pairs, rectified with the calibration that OpenCV makes of them."""
+    files = sorted(folder.glob("left[0-9]*.jpg"))
+    pairs = [(read(f), read(f.with_name(f.name.replace("left", "right")))) for f in files]
+    if not pairs:
+        return
+    rectification = rectify(calibrated_by_opencv(pairs))
+    for file, pair in zip(files, pairs, strict=True):
+        flat = rectification(*map(View, pair))
+        yield f"chessboard/{file.stem}", (flat.left.image, flat.right.image)
+
+
+def calibrated_by_opencv(pairs: list[Pair], board: tuple[int, int] = (9, 6)) -> StereoCalibration:
+    """OpenCV's own calibration from the inner corners of `board`; lengths in squares."""
+    points = np.zeros((board[0] * board[1], 3), np.float32)
+    points[:, :2] = np.mgrid[: board[0], : board[1]].T.reshape(-1, 2)
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 1e-4)
+    seen: list[list[np.ndarray]] = []
+    for pair in pairs:
+        grays = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in pair]
+        corners = [cv2.findChessboardCorners(gray, board)[1] for gray in grays]
+        if all(c is not None for c in corners):
+            seen.append(
+                [
+                    cv2.cornerSubPix(g, c, (5, 5), (-1, -1), stop)
+                    for g, c in zip(grays, corners, strict=True)
+                ]
+            )
+    size = pairs[0][0].shape[1::-1]
+    left, right = ([views[i] for views in seen] for i in (0, 1))
+    boards = [points] * len(seen)
+    _, m1, d1, *_ = cv2.calibrateCamera(boards, left, size, None, None)
+    _, m2, d2, *_ = cv2.calibrateCamera(boards, right, size, None, None)
+    _, m1, d1, m2, d2, turn, shift, *_ = cv2.stereoCalibrate(
+        boards, left, right, m1, d1, m2, d2, size, flags=cv2.CALIB_USE_INTRINSIC_GUESS
+    )
+    cameras = [
+        Camera(*size, m[0, 0], m[1, 1], m[0, 2], m[1, 2], distortion=tuple(d.ravel()[:5]))
+        for m, d in ((m1, d1), (m2, d2))
+    ]
+    return StereoCalibration(*cameras, turn, shift.ravel())
 
 
 def procedural_pairs(count: int = 20) -> Iterator[tuple[str, Pair]]:
@@ -198,12 +263,15 @@ class Named:
     offset: float = 0.0
 
 
-def run(case: Case, pairs: list[Named], verbose: bool) -> str:
-    """One line of the table."""
+def run(case: Case, pairs: list[Named], verbose: bool) -> tuple[str, tuple[int, int, int, int]]:
+    """One line of the table, and its counts: pairs, seen, within 0.5, within 0.5 with the own."""
     hits, within, within_own, worst, missed, seconds = 0, 0, 0, 0.0, [], []
     others: Counter[str] = Counter()
     for item in pairs:
-        views = [View(np.ascontiguousarray(image)) for image in case.change(*item.pair)]
+        images = item.pair
+        if case.zeroed:
+            images = (images[0], warped(images[1], -item.offset))
+        views = [View(np.ascontiguousarray(image)) for image in case.change(*images)]
         start = time.perf_counter()
         found = check_pair(*views)
         seconds.append(time.perf_counter() - start)
@@ -212,7 +280,7 @@ def run(case: Case, pairs: list[Named], verbose: bool) -> str:
         others.update(f.code for f in found if f.code != case.code)
         error = 0.0
         if expected and case.size:
-            own = item.offset if case.code == "unrectified" else 0.0
+            own = item.offset if case.code == "unrectified" and not case.zeroed else 0.0
             within += abs((expected[0].size or 0) - abs(case.size)) <= 0.5
             error = abs((expected[0].size or 0) - abs(case.size + own))
             within_own += error <= 0.5
@@ -224,10 +292,11 @@ def run(case: Case, pairs: list[Named], verbose: bool) -> str:
         for name, found in missed:
             print(f"    {name}: {show(found)}")
     extra = " ".join(f"{code}:{n}" for code, n in sorted(others.items()))
-    return (
+    line = (
         f"{case.name:18s} {case.code or 'nothing':13s} {hits / len(pairs):7.1%} "
         f"{size if case.size else '':21s} {1e3 * statistics.median(seconds):5.0f}  {extra}"
     )
+    return line, (len(pairs), hits, within, within_own)
 
 
 def show(found: list[Finding]) -> str:
@@ -257,15 +326,102 @@ def calibrated(pairs: list[Named]) -> float:
     return hits / len(pairs)
 
 
+def offsets(lines: dict[str, tuple[int, int, int, int]]) -> str:
+    """What the cases of one kind say together: of how many pairs which share was seen, was within
+    0.5 px of the change, and of the change and the pair's own offset."""
+    count, seen, within, own = (sum(column) for column in zip(*lines.values(), strict=True))
+    return (
+        f"{count} pairs in {len(lines)} cases: seen {seen / count:.1%}, size to 0.5 px of the "
+        f"change {within / count:.1%}, with the pair's own {own / count:.1%}"
+    )
+
+
+def truths() -> Iterator[tuple[str, Pair, np.ndarray]]:
+    """Real pairs with their true disparity, NaN where it is not known."""
+    left, right, truth = data.stereo_motorcycle()
+    yield "motorcycle", (left, right), np.where(np.isfinite(truth), truth, np.nan)
+    for found in sorted((shared() / "data" / "pairs_gt").glob("*/*/left.png")):
+        truth = np.load(found.with_name("disp_left.npy"))
+        images = read(found), read(found.with_name("right.png"))
+        yield f"{found.parent.parent.name}/{found.parent.name}", images, truth
+
+
+def fixed(dy: float) -> None:
+    """The table of --fix."""
+    print(f"\n{'pair':48s} bad-2 clean  moved  fixed   EPE clean  moved  fixed   ratios")
+    ratios = []
+    for name, images, truth in truths():
+        matcher = create(
+            "sgm", max_disparity=int(1.15 * np.nanpercentile(truth, 99.9)) + 8, confidence=False
+        )
+
+        def scores(left: View, right: View, matcher=matcher, truth=truth) -> tuple[float, float]:
+            error = np.abs(matcher(StereoPair(left, right)).values - truth)[np.isfinite(truth)]
+            return 100 * float((error > 2).mean()), float(error.mean())
+
+        left, right = (View(np.ascontiguousarray(image)) for image in images)
+        off = View(warped(images[1], dy))
+        mended = mend_pair(left, off)
+        clean, moved, after = (
+            scores(*pair) for pair in ((left, right), (left, off), (mended.left, mended.right))
+        )
+        ratios.append([b / a for a, b in zip(clean, after, strict=True)])
+        print(
+            f"{name:48s} {clean[0]:11.2f} {moved[0]:6.2f} {after[0]:6.2f} {clean[1]:11.2f} "
+            f"{moved[1]:6.2f} {after[1]:6.2f}   {ratios[-1][0]:.3f} {ratios[-1][1]:.3f}",
+            flush=True,
+        )
+    for name, column in zip(("bad-2", "EPE"), np.array(ratios).T, strict=True):
+        print(
+            f"{name} of the mended pair over the clean one's, {len(column)} pairs moved by "
+            f"{dy:g} px: median {np.median(column):.3f}, largest {column.max():.3f}, at most 1.2 "
+            f"on {(column <= 1.2).mean():.1%}"
+        )
+
+
+def in_time(reach: int = 3) -> None:
+    """The driving sequence with late and early right images."""
+    video = shared() / "data" / "video" / "kitti_odometry"
+    if not video.exists():
+        return
+    lights = [
+        [Light.of(View(read(f))) for f in sorted((video / side).glob("*.*"))]
+        for side in ("left", "right")
+    ]
+    size = lights[0][0].gray.shape[::-1]
+    print("\nright images late by    found    certainty  (windows of 6 moments, all starts)")
+    for late in (0, 1, -1, 2, -2):
+        hits, sure, count = 0, [], 0
+        for start in range(reach + 2, len(lights[0]) - reach - 2 - 10, 5):
+            moments = [
+                moment(
+                    lights[0][i],
+                    {k: lights[1][i + k - late] for k in range(-reach, reach + 1)},
+                    size,
+                )
+                for i in range(start, start + 12, 2)
+            ]
+            finding = check_time(moments, size)
+            count += 1
+            hits += finding is None if late == 0 else finding is not None and finding.size == late
+            sure += [] if finding is None else [finding.certainty]
+        least = f"{min(sure):.2f}" if sure else "-"
+        print(f"{late:+15d} frames {hits:4d}/{count:<4d} {least:>10s}", flush=True)
+
+
 def main() -> None:
-    """Prints the table."""
+    """Prints the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--every", type=int, default=10, help="frames of the driving sequence")
     parser.add_argument("--verbose", action="store_true", help="name every miss")
+    parser.add_argument("--fix", action="store_true", help="only the pairs mended and matched")
     parser.add_argument("case", nargs="*")
     options = parser.parse_args()
+    if options.fix:
+        fixed(4.0)
+        return
     pairs = [Named(name, pair, own_offset(pair)) for name, pair in real_pairs(options.every)]
     drawn_pairs = [Named(name, pair) for name, pair in procedural_pairs()]
     wanted = tuple(options.case) or ("",)
@@ -274,18 +430,27 @@ def main() -> None:
         if abs(item.offset) > 0.5:
             print(f"    {item.name} {item.offset:+.2f} px")
     print(f"\n{'change':18s} {'expected':13s}    seen  +-0.5   +own   worst    ms  other codes")
+    told: dict[str, dict[str, tuple[int, int, int, int]]] = {"offset": {}, "zeroed": {}}
     for case in cases():
         if case.name.startswith(wanted):
-            print(run(case, pairs, options.verbose), flush=True)
+            line, counts = run(case, pairs, options.verbose)
+            print(line, flush=True)
+            if case.name.split()[0] in told:
+                told[case.name.split()[0]][case.name] = counts
     if "unrelated".startswith(wanted):
         case = Case("unrelated", lambda a, b: (a, b), "unrelated")
-        print(run(case, unrelated(pairs), options.verbose))
+        print(run(case, unrelated(pairs), options.verbose)[0])
     if "calibration".startswith(wanted):
         print(f"{'calibration x2':18s} {'calib.-size':13s} {calibrated(pairs):7.1%}")
+    for kind, lines in told.items():
+        if lines:
+            print(f"{kind}: {offsets(lines)}")
     print("\nprocedural")
     for case in cases():
         if case.name in ("clean", "swapped", "offset +1.5", "transposed", "identical"):
-            print(run(case, drawn_pairs, options.verbose), flush=True)
+            print(run(case, drawn_pairs, options.verbose)[0], flush=True)
+    if "time".startswith(wanted):
+        in_time()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ ALL = {
     "disparity.png",
     "depth.npy",
     "depth.png",
+    "sigma.npy",
     "confidence.png",
     "source.png",
     "cloud.ply",
@@ -71,7 +72,7 @@ def test_without_calibration_there_are_no_metres(fathom_command, folder, tmp_pat
     outcome = fathom_command("depth", folder / "left.png", folder / "right.png", "-o", out)
     assert outcome.code == 0
     assert "no metres" in outcome.err
-    assert listing(out) == ALL - {"depth.npy", "depth.png", "cloud.ply"}
+    assert listing(out) == ALL - {"depth.npy", "depth.png", "sigma.npy", "cloud.ply"}
     assert json.loads((out / "result.json").read_text())["rig"] is None
 
 

@@ -63,6 +63,12 @@ def only(left, right, *args, **options) -> Finding:
     return found[0]
 
 
+def by_code(left, right, *args, **options) -> dict[str, Finding]:
+    found = check_pair(view(left), view(right), *args, **options)
+    assert len({f.code for f in found}) == len(found), found
+    return {f.code: f for f in found}
+
+
 @pytest.fixture(scope="module")
 def images(motorcycle):
     return motorcycle.pair.left.image, motorcycle.pair.right.image
@@ -119,13 +125,26 @@ def test_a_vertical_offset_is_measured(images, dy):
 
 @pytest.mark.parametrize("roll", [0.5, -1.0, 2.0])
 def test_a_roll_is_named_in_degrees(images, roll):
-    found = only(images[0], warped(images[1], roll=roll))
-    assert found.code == "unrectified"
+    found = by_code(images[0], warped(images[1], roll=roll))
+    assert set(found) == {"unrectified", "roll"}
     way = "clockwise" if roll > 0 else "counter-clockwise"
-    said = found.message.split(f" degrees {way}", maxsplit=1)[0].split()[-1]
-    assert float(said) == pytest.approx(abs(roll), abs=0.05)
+    assert f" degrees {way} " in found["roll"].message
+    assert found["roll"].unit == "degrees"
+    assert found["roll"].size == pytest.approx(abs(roll), abs=0.05)
     # the root mean square of tan(roll) * x over the width, about what matched points give
-    assert found.size == pytest.approx(np.tan(np.radians(abs(roll))) * 741 / 12**0.5, rel=0.2)
+    assert found["unrectified"].size == pytest.approx(
+        np.tan(np.radians(abs(roll))) * 741 / 12**0.5, rel=0.2
+    )
+
+
+def test_offset_roll_and_scale_are_told_apart(images):
+    found = by_code(images[0], warped(images[1], dy=4, roll=1, scale=1.02))
+    assert set(found) == {"unrectified", "roll", "scale"}
+    # an offset is that of the middle of the points, where turn and zoom move little
+    assert found["unrectified"].size == pytest.approx(4, abs=0.8)
+    assert "all in all" in found["unrectified"].message
+    assert found["roll"].size == pytest.approx(1, abs=0.1)
+    assert found["scale"].size == pytest.approx(2, abs=0.2)
 
 
 @pytest.mark.parametrize("percent", [1.0, -1.0, 3.0])
@@ -136,10 +155,43 @@ def test_a_magnification_is_named_in_percent(images, percent):
     assert ("larger" if percent > 0 else "smaller") in found.message
 
 
-def test_lens_distortion_left_in_is_found(images):
-    found = only(*(bent(image, 0.2) for image in images))
-    assert found.code == "unrectified"
-    assert "bent" in found.message
+@pytest.mark.parametrize("lenses", ["both", "right"])
+def test_lens_distortion_left_in_is_a_curve(images, lenses):
+    left, right = images
+    pair = (bent(left, 0.2), bent(right, 0.2)) if lenses == "both" else (left, bent(right, 0.04))
+    found = by_code(*pair)
+    assert set(found) == {"unrectified", "curve"}
+    assert found["curve"].unit == "px"
+    assert found["curve"].size > 1
+    assert "lens distortion" in found["curve"].message
+
+
+def test_a_rig_whose_rows_are_off_is_stale(images, motorcycle):
+    left, right = images
+    found = by_code(left, warped(right, dy=3), motorcycle.pair.rig)
+    assert set(found) == {"unrectified", "stale-calibration"}
+    stale = found["stale-calibration"]
+    assert (stale.size, stale.unit) == (pytest.approx(3, abs=0.2), "px")
+    assert stale.certainty < found["unrectified"].certainty
+    assert set(by_code(left, warped(right, scale=1.02), motorcycle.pair.rig)) == {
+        "scale",
+        "stale-calibration",
+    }
+
+
+def test_points_behind_infinity_are_the_calibration_s_fault(images):
+    rig = StereoRig.simple(741, 500, 995, 0.193, doffs=-31)  # it is +31
+    found = only(*images, rig)
+    assert found.code == "stale-calibration"
+    assert "doffs -31 px" in found.message
+    assert found.size == pytest.approx(31 - 8, abs=3)  # the smallest disparity is about 8
+
+
+def test_a_matrix_that_was_not_scaled_with_the_images(images):
+    camera = Camera(741, 500, 1990, 1990, 740, 499)  # of twice the size
+    found = {f.code: f for f in check_pair(*map(view, images), StereoRig(camera, camera, 0.193))}
+    assert set(found) == {"calibration-implausible"}
+    assert "not scaled" in found["calibration-implausible"].message
 
 
 def test_a_raw_pair_need_not_have_equal_rows(images):
@@ -341,4 +393,5 @@ def test_the_surest_finding_comes_first(images):
         "baseline-implausible",
         "swapped",
         "unrectified",
+        "stale-calibration",
     }

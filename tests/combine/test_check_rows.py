@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from fathom.combine.check_finding import certainty_above, plain
-from fathom.combine.check_geometry import check_content, check_order, check_rows
+from fathom.combine.check_geometry import check_content, check_order
 from fathom.combine.check_matches import Matches, match_views, shrink
 from fathom.combine.check_rows import fit_rows
+from fathom.combine.check_uneven import check_rows
 
 SIZE = (800, 600)
 
@@ -107,12 +108,34 @@ def test_roll_and_magnification_are_taken_out_before_signs_are_judged():
 
 def test_bent_rows_are_not_called_magnified():
     matches = points(lambda x, y: 2.0 * y + 5 * x * y)
-    unrectified, scale = check_rows(fit_rows(matches, SIZE), "rectify")
-    assert (unrectified.code, scale.code) == ("unrectified", "scale")
+    unrectified, roll, scale, curve = check_rows(fit_rows(matches, SIZE), "rectify")
+    assert [f.code for f in (unrectified, roll, scale, curve)] == [
+        "unrectified",
+        "roll",
+        "scale",
+        "curve",
+    ]
     assert unrectified.certainty > 0.99
+    assert curve.certainty > 0.99
     assert scale.certainty < 0.8
     straight = check_rows(fit_rows(points(lambda x, y: 2.0 * y), SIZE), "rectify")
-    assert [f.certainty > 0.99 for f in straight] == [False, True]
+    assert [f.certainty > 0.99 for f in straight] == [False, False, True, False]
+
+
+def test_the_total_is_that_of_all_terms_together():
+    rows = fit_rows(points(lambda x, y: 2.0 + 3.0 * x + 4.0 * y), SIZE)
+    # mean squares of a constant, and of a slope over -1..1
+    assert rows.total == pytest.approx((4 + 9 / 3 + 16 / 3) ** 0.5, rel=0.05)
+
+
+def test_a_barrel_is_told_from_a_magnification():
+    share = np.array(SIZE) ** 2 / (800**2 + 600**2)
+    barrel = points(lambda x, y: 9.0 * y * (share[0] * x * x + share[1] * y * y))
+    rows = fit_rows(barrel, SIZE, lenses="right")
+    assert rows.cause == "lens"
+    assert rows.curve[3] == pytest.approx(9, abs=1)
+    assert abs(rows.scale_edge) < 0.5
+    assert fit_rows(barrel, SIZE, lenses="none").curve[3:] == pytest.approx((0, 0), abs=0.01)
 
 
 def test_how_many_points_make_two_images_related():

@@ -66,3 +66,17 @@ def test_raw_cameras_are_not_rectified(shared):
     for number in ("01", "06", "11"):
         pair = [read(folder, f"{side}{number}.jpg") for side in ("left", "right")]
         assert "unrectified" in codes(*pair)
+
+
+def test_a_facade_seen_from_above_each_other_is_a_vertical_rig(shared):
+    folder = shared / "data" / "pairs/eth3d/facade_1s"  # near one plane
+    pair = [read(folder, side).swapaxes(0, 1).copy() for side in ("left.png", "right.png")]
+    assert codes(*pair) == ["vertical-rig"]
+
+
+def test_a_chessboard_whose_squares_look_alike_is_no_foreign_pair(shared):
+    folder = shared / "data" / "calibration/opencv_chessboards"
+    for number in ("03", "05"):
+        pair = [read(folder, f"{side}{number}.jpg") for side in ("left", "right")]
+        assert "unrelated" not in codes(*pair)
+        assert "unrelated" not in codes(*pair[::-1])

@@ -463,8 +463,8 @@ class TestSniff:
         refused(read, "hello\nworld", "no calibration fathom reads", known, name="a.txt")
         refused(read, '{"fx": 1}', known, name="a.json")
         refused(read, "camera_matrix:\n  rows: 3\ndistortion_model: plumb_bob\n", "ROS camera_info")
-        refused(read, "cam0:\n  camera_model: pinhole\n", "Kalibr")
-        refused(read, "[LEFT_CAM_HD]\nfx=700\n", "ZED")
+        refused(read, "cam0:\n  camera_model: pinhole\n", r"cam0\.intrinsics")
+        refused(read, "[LEFT_CAM_HD]\nfx=700\n", r"\[LEFT_CAM_")
         refused(read, b"x" * (1 << 23), "too long")
 
     def test_missing(self, tmp_path):

@@ -23,8 +23,8 @@ from fathom.eval.metrics import bad
 from fathom.geometry.resize import crop_pair
 from fathom.io.images import write_png
 from fathom.io.maps import write_disparity_pfm
+from fathom.io.pairing import find_pairs
 from fathom.workflows import tune as module
-from fathom.workflows.inputs import find_pairs
 from fathom.workflows.pairs import PairOptions
 from fathom.workflows.tune import TuneOptions, tune, tune_files
 from fathom.workflows.tune_grids import SEARCH, grids

@@ -9,6 +9,7 @@ from fathom.catalog import entry, parameters
 from fathom.cli.console import metres, percent, progress_bar, say, show_json, warn
 from fathom.cli.flags import Parser, add_fields, taken
 from fathom.core.errors import UsageError
+from fathom.io.pairing import FoundPairs, find_pairs
 from fathom.workflows.depth import (
     BatchResult,
     DepthOptions,
@@ -16,7 +17,6 @@ from fathom.workflows.depth import (
     depth_of_many,
     depth_of_pair,
 )
-from fathom.workflows.inputs import FoundPairs, find_pairs
 from fathom.workflows.outputs import OUTPUTS
 from fathom.workflows.pairs import PairOptions
 

@@ -10,7 +10,15 @@ from fathom.core.errors import FathomError, ResourceError, unknown_name
 COMMANDS = {
     "depth": "metric depth, cloud and report from a stereo pair, or from folders of pairs",
     "check": "is this pair fit to be matched? swapped, unrectified, mis-calibrated, ...",
+    "calib": "calibration files: show what is in one, convert between all formats",
+    "calibrate": "a rig from shots of a board: cameras, their pose, how sure it is, a report",
+    "board": "a calibration board to print, in its true size",
+    "rectify": "makes rows agree: images, folders, videos; mends a rig that has drifted",
     "tune": "pick a method's parameters on a few pairs, by ground truth or by consistency",
+    "budget": "what a rig can measure: range, error over depth, and which rig a wish needs",
+    "measure": "distance, position, size and length from a result, with error bars",
+    "accuracy": "the field test: plane fit, bias, noise and fill rate on a flat wall",
+    "dataset": "data sets with truth: which are read, and whether the truth fits the images",
     "models": "the methods there are, and whether they are ready",
     "demo": "every built-in method on a real pair with ground truth",
 }

@@ -10,7 +10,7 @@ from fathom.cli.console import say, show_json, table
 from fathom.cli.depth import method_of
 from fathom.cli.flags import Parser, add_fields, taken
 from fathom.core.errors import UsageError
-from fathom.workflows.inputs import find_pairs
+from fathom.io.pairing import find_pairs
 from fathom.workflows.pairs import PairOptions
 from fathom.workflows.tune import TuneOptions, TuneResult, tune_files
 

@@ -6,6 +6,7 @@ with the standard errors of its terms. Everything is in pixels of the full image
 
 from dataclasses import dataclass
 from math import atan2, degrees
+from typing import Literal
 
 import numpy as np
 
@@ -14,24 +15,33 @@ from fathom.core.arrays import Array, Float64
 
 # What real rigs show, in pixels: how far one standard deviation of each term reaches. It holds
 # terms near 0 that the points at hand cannot tell apart (disparity and height on a ground plane).
-_PRIOR = np.array([50.0, 30.0, 30.0, 0.5, 2.0, 2.0, 2.0, 2.0, 2.0])
+_PRIOR = np.array([50.0, 30.0, 30.0, 0.5, 2.0, 2.0, 2.0, 2.0, 2.0, 5.0, 30.0])
 _LINEAR = 4
-_BENT = 0.5  # pixels of curvature beyond which the linear terms are fitted once more
+_BENT = 0.5  # pixels of curvature beyond which all terms are fitted together
+_DEPTH, _QUADRATIC, _LENSES = [3, 7, 8], [4, 5, 6], [9, 10]  # the curved terms by their cause
+
+_BARRED = 1e-3  # a prior in pixels that keeps a term out
+Cause = Literal["lens", "turned", "depth"]
+Lenses = Literal["none", "right", "both", "each"]
 
 
 @dataclass(frozen=True)
 class Rows:
     """Row differences y_right - y_left of a pair, as a model of the position in the image.
 
-    offset: in the middle of the image, pixels, positive where the right image is lower.
+    offset: in the middle of the points, pixels, positive where the right image is lower; level:
+    the same without what curved terms add to it.
     roll: degrees, positive where the right image is turned clockwise against the left one.
     scale: share by which the right image is higher than the left one (0.01 = 1 %).
     roll_edge, scale_edge: what these two do to rows at the left or right, and upper or lower
     border, in pixels. bend: root mean square in pixels of what is curved, or goes with disparity.
-    typical: root mean square in pixels of all but the magnification. spread: of single points
-    around the model, pixels. offset_error, roll_error, scale_error, bend_error: one standard
-    error in pixels, of the offset, of the two edges and of the bend. count: points
-    that agree with the model.
+    typical: root mean square in pixels of all but the magnification; total: of all. spread: of
+    single points around the model, pixels. cause: what most of the bend is like: a "lens" whose
+    distortion was left in, cameras "turned" against each other, or errors that go with "depth".
+    curve: the coefficients in pixels of the curved terms: x^2, xy, y^2 (from -1 to 1), the right
+    lens, both lenses alike (the last two at the corner, vertically). offset_error, roll_error,
+    scale_error, bend_error: one standard error in pixels, of the offset, the two edges, the bend.
+    count: points that agree with the model.
     """
 
     offset: float
@@ -47,10 +57,16 @@ class Rows:
     scale_error: float
     bend_error: float
     count: int
+    total: float = 0.0
+    level: float = 0.0
+    cause: Cause = "turned"
+    curve: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def fit_rows(matches: Matches, size: tuple[int, int]) -> Rows | None:
+def fit_rows(matches: Matches, size: tuple[int, int], *, lenses: Lenses = "each") -> Rows | None:
     """The row differences of matched points in images of `size` (width, height).
+
+    lenses: whose distortion may explain a curve; "each" lets the right one and both do so.
 
     None where fewer than 12 points tell. Weights are Geman and McClure's; the standard errors are
     those of weighted least squares, doubled because neighbouring points err together.
@@ -59,17 +75,21 @@ def fit_rows(matches: Matches, size: tuple[int, int]) -> Rows | None:
         return None
     terms = _terms(matches, size)
     rise = matches.rise
-    first, weights, spread, covariance = _robust(terms[:, :_LINEAR], rise, _PRIOR[:_LINEAR])
+    priors = _PRIOR.copy()
+    for term, names in zip(_LENSES, (("right", "each"), ("both", "each")), strict=True):
+        priors[term] = priors[term] if lenses in names else _BARRED
+    first, _, _, covariance = robust_fit(terms[:, :_LINEAR], rise, priors[:_LINEAR])
     # The curved terms see only what the linear ones leave: fitted together, few points would
     # trade one for the other.
-    curve, prior = np.delete(terms, [1, 2, 3], axis=1), np.delete(_PRIOR, [1, 2, 3])
-    rest = rise - terms[:, :_LINEAR] @ first
-    second, weights, spread, curved = _robust(curve, rest, prior)
+    curve, prior = np.delete(terms, [1, 2, 3], axis=1), np.delete(priors, [1, 2, 3])
+    second, weights, spread, curved = robust_fit(curve, rise - terms[:, :_LINEAR] @ first, prior)
     if float((curve @ second).std()) > _BENT:
-        straight = rise - curve @ second
-        first, weights, spread, covariance = _robust(terms[:, :_LINEAR], straight, _PRIOR[:_LINEAR])
-        rest = rise - terms[:, :_LINEAR] @ first
-        second, weights, spread, curved = _robust(curve, rest, prior)
+        # Clearly bent rows: only together are a barrel and a magnification told apart.
+        every, weights, spread, full = robust_fit(terms, rise, priors)
+        first, second = every[:_LINEAR], np.r_[0.0, every[_LINEAR:]]
+        covariance = full[:_LINEAR, :_LINEAR]
+        curved = np.zeros_like(curved)
+        curved[1:, 1:] = full[_LINEAR:, _LINEAR:]
     good = weights > 0.25
     if int(good.sum()) < 12:
         return None
@@ -78,6 +98,7 @@ def fit_rows(matches: Matches, size: tuple[int, int]) -> Rows | None:
     evenly = terms[good][:, [0, 1]] @ first[:2] + bent
     errors = 2 * np.sqrt(np.diag(covariance)[:3])
     doubt = (curve[good] @ curved * curve[good]).sum(axis=1)
+    known = np.r_[first, second[1:]]
     return Rows(
         offset=float(first[0] + bent.mean()),
         roll=degrees(atan2(first[1], width / 2)),
@@ -92,11 +113,30 @@ def fit_rows(matches: Matches, size: tuple[int, int]) -> Rows | None:
         scale_error=float(errors[2]),
         bend_error=2 * float(np.sqrt(doubt.mean())),
         count=int(good.sum()),
+        level=float(first[0] + second[0]),
+        total=float(np.sqrt(np.mean((evenly + terms[good, 2] * first[2]) ** 2))),
+        cause=_cause(terms[good], known),
+        curve=tuple(float(v) for v in known[_LINEAR + np.array([0, 1, 2, 5, 6])]),
     )
 
 
-def _terms(matches: Matches, size: tuple[int, int]) -> Float64[np.ndarray, "n 9"]:
-    """1, x, y, d, xx, xy, yy, dx, dy: positions -1..1, disparities by their own spread."""
+def _cause(terms: Float64[np.ndarray, "n k"], known: Float64[np.ndarray, " k"]) -> Cause:
+    """Which kind of curved terms moves the rows most."""
+    parts: tuple[tuple[Cause, list[int]], ...] = (
+        ("lens", _LENSES),
+        ("turned", _QUADRATIC),
+        ("depth", _DEPTH),
+    )
+    return max(parts, key=lambda part: float((terms[:, part[1]] @ known[part[1]]).std()))[0]
+
+
+def _terms(matches: Matches, size: tuple[int, int]) -> Float64[np.ndarray, "n 11"]:
+    """1, x, y, d, xx, xy, yy, dx, dy, right lens, both lenses.
+
+    Positions are -1..1, disparities are divided by their own spread. A lens moves a point away
+    from the middle by k r^2 times its distance (Brown, "Close-range camera calibration", 1971);
+    r is 1 in the corner. Where both lenses do so alike, what remains is the difference of the two.
+    """
     half = np.array(size) / 2
     x, y = (((matches.left + matches.right) / 2 + 0.5) / half - 1).T
     disparity = matches.disparity
@@ -104,10 +144,21 @@ def _terms(matches: Matches, size: tuple[int, int]) -> Float64[np.ndarray, "n 9"
     reach = max(1.4826 * float(np.median(np.abs(disparity - middle))), 0.01 * size[0])
     d = np.clip((disparity - middle) / reach, -3, 3)
     one = np.ones_like(x)
-    return np.stack([one, x, y, d, x * x - 1 / 3, x * y, y * y - 1 / 3, d * x, d * y], axis=1)
+    left, right = (radial((side + 0.5) / half - 1, size) for side in (matches.left, matches.right))
+    return np.stack(
+        [one, x, y, d, x * x - 1 / 3, x * y, y * y - 1 / 3, d * x, d * y, right, right - left],
+        axis=1,
+    )
 
 
-def _robust(
+def radial(at: Float64[np.ndarray, "n 2"], size: tuple[int, int]) -> Float64[np.ndarray, " n"]:
+    """r^2 y of positions -1..1 in an image of `size` (width, height); r is 1 in the corner."""
+    share = np.array(size, dtype=np.float64) ** 2 / (size[0] ** 2 + size[1] ** 2)
+    out: Array = (at**2 @ share) * at[:, 1]
+    return out
+
+
+def robust_fit(
     terms: Float64[np.ndarray, "n k"],
     values: Float64[np.ndarray, " n"],
     prior: Float64[np.ndarray, " k"],

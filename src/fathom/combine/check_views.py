@@ -9,10 +9,9 @@ from fathom.combine.check_matches import reduced
 from fathom.core.arrays import Array, Float64, UInt8
 from fathom.core.camera import StereoCalibration, StereoRig
 from fathom.core.pair import View
+from fathom.geometry.plausible import FARTHEST, implausibilities, implausible_baseline
 
 SMALLEST = 32
-_LONGEST_BASELINE = 5.0
-_SHORTEST_BASELINE = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +112,7 @@ def check_sizes(left: View, right: View) -> list[Finding]:
 def check_calibration(
     size: tuple[int, int], calibration: StereoRig | StereoCalibration | None
 ) -> list[Finding]:
-    """`calibration-size` and `baseline-implausible`."""
+    """`calibration-size`, `calibration-implausible` and `baseline-implausible`."""
     if calibration is None:
         return []
     found = []
@@ -131,9 +130,20 @@ def check_calibration(
                 "(the baseline stays), or give the images in the size that was calibrated"
             )
         found.append(Finding("calibration-size", message, 1.0, remedy, times, "x" if times else ""))
+    return [*found, *_implausible(calibration)]
+
+
+def _implausible(calibration: StereoRig | StereoCalibration) -> list[Finding]:
+    """What no two real cameras have: geometry/plausible.py knows, one line each."""
     baseline = calibration.baseline
-    if not _SHORTEST_BASELINE <= baseline <= _LONGEST_BASELINE:
-        far = baseline > _LONGEST_BASELINE
+    about_baseline = implausible_baseline(baseline, calibration.left.fx)
+    found = []
+    for line in implausibilities(calibration):
+        if line not in about_baseline:
+            remedy = "give the calibration of these images, scaled when they were resized"
+            found.append(Finding("calibration-implausible", line, 0.85, remedy))
+            continue
+        far = baseline > FARTHEST
         way, unit = ("far", "mm") if far else ("near", "m")
         found.append(
             Finding(

@@ -4,6 +4,7 @@ Pixels: (0, 0) is the centre of the top-left pixel. Camera frame: x right, y dow
 Lengths are metres.
 """
 
+import importlib
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -167,6 +168,18 @@ class StereoCalibration:
     def baseline(self) -> float:
         """Distance of the two cameras in metres."""
         return float(np.linalg.norm(self.translation))
+
+    def rectify(
+        self, crop: Literal["valid", "all"] = "valid", size: tuple[int, int] | None = None
+    ) -> Any:
+        """The rectified rig and the maps that make its images: `fathom.rectify(self, ...)`, which
+        explains the parameters and returns a `fathom.Rectification`.
+
+        It is looked up when it is called: the nouns stand below the geometry and import none of it.
+        """
+        return importlib.import_module("fathom.geometry.rectify").rectify(
+            self, crop=crop, size=size
+        )
 
 
 @dataclass(frozen=True)

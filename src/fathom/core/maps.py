@@ -12,6 +12,7 @@ import numpy as np
 from fathom.core.arrays import Array, Bool, Float32, UInt8, as_map, frozen
 from fathom.core.camera import StereoRig
 from fathom.core.errors import InputError, UsageError
+from fathom.core.uncertainty import DEFAULT_SIGMA_D, sigma_of_confidence
 
 Ambiguity = Literal["scale", "affine", "affine_inverse"]
 
@@ -102,8 +103,10 @@ class Disparity(_Map):
         """Depth in metres seen from the left camera: Z = fx b / (d + doffs).
 
         Unknown disparities, and those at or behind infinity (d + doffs <= 0), give NaN.
-        Confidence and source are carried along. sigma_d: standard deviation of the disparity in
-        pixels; with it, sigma_Z = Z^2 sigma_d / (fx b) is filled in (first-order propagation).
+        Confidence and source are carried along. sigma is sigma_Z = Z^2 sigma_d / (fx b), the
+        first order of the propagation. sigma_d: standard deviation of the disparity in pixels, one
+        for all; by default each pixel's, from its confidence (`core.uncertainty`), and
+        `DEFAULT_SIGMA_D` for a map without confidence.
 
         Raises `UsageError` without a rig: metres need a calibration, and none is invented.
         Raises `InputError` if the rig is for another image size.
@@ -115,14 +118,25 @@ class Disparity(_Map):
             )
         self._require(rig)
         depth = rig.depth_of(self.values)
-        sigma = None
-        if sigma_d is not None:
-            sigma = (depth.astype(np.float64) ** 2) * (sigma_d / (rig.left.fx * rig.baseline))
-            sigma = sigma.astype(np.float32)
+        sigma = self._sigma(depth, rig, sigma_d)
         source = self.source
         if source is not None:
             source = np.where(np.isnan(depth), np.uint8(Source.UNKNOWN), source)
         return Depth(depth, sigma, self.confidence, source)
+
+    def _sigma(self, depth: Array, rig: StereoRig, sigma_d: float | None) -> Array:
+        factor = np.float32(1 / (rig.left.fx * rig.baseline))
+        if sigma_d is None and self.confidence is not None:
+            sigma = sigma_of_confidence(self.confidence)
+            sigma *= factor
+        else:
+            one = DEFAULT_SIGMA_D if sigma_d is None else sigma_d
+            sigma = np.full(depth.shape, factor * np.float32(one), np.float32)
+        with np.errstate(over="ignore"):
+            sigma *= depth
+            sigma *= depth
+        np.minimum(sigma, np.finfo(np.float32).max, out=sigma)
+        return sigma
 
     def with_unknown(self, mask: Bool[np.ndarray, "h w"]) -> "Disparity":
         """The same map with the pixels of `mask` set to unknown (confidence 0)."""

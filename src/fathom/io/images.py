@@ -78,7 +78,7 @@ def decode(
             elif info.format == "TIFF":
                 data = upright(data)
             try:
-                with _quiet():
+                with quiet():
                     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
             except cv2.error as error:
                 if error.code == _NO_MEMORY:
@@ -179,7 +179,7 @@ def _bare_png(data: bytes) -> bytes:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """OpenCV's own log lines off: what it has to say becomes our one line."""
     import cv2
 

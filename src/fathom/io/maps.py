@@ -203,7 +203,7 @@ def _grey(path: PathLike, name: str, dtype: type) -> Shaped[np.ndarray, "h w"]:
 
 _NPY = re.compile(
     r"\{(?=.*'descr': *'([<>=|]?[a-zA-Z]+\d*)')(?=.*'fortran_order': *(True|False))"
-    r"(?=.*'shape': *\((\d{1,9}), *(\d{1,9}),?\))[^{}]*\}\s*"
+    r"(?=.*'shape': *\((\d{1,9}), *(\d{1,9})(?:, *1)?,?\))[^{}]*\}\s*"
 )
 
 

@@ -43,7 +43,7 @@ class Result:
 
 def read_result(folder: PathLike) -> Result:
     """The result in `folder`: disparity (PFM, else PNG), confidence, source, depth (.npy, else
-    PNG), rig and settings.
+    PNG) with its sigma (sigma.npy, else from the confidence), rig and settings.
 
     Raises `InputError` if the folder holds no fathom result, one of a newer version, no disparity,
     or files that are damaged or do not fit each other.
@@ -70,7 +70,9 @@ def read_result(folder: PathLike) -> Result:
             remedy="run `fathom depth` again and save it",
         )
     metres, named = _first(place, (("depth.npy", read_depth_npy), ("depth.png", read_depth_png)))
-    for name, layer in (("confidence", confidence), ("source", source), ("depth", metres)):
+    sigma = _layer(place / "sigma.npy", read_depth_npy) if metres is not None else None
+    layers = (("confidence", confidence), ("source", source), ("depth", metres), ("sigma", sigma))
+    for name, layer in layers:
         if layer is not None and layer.shape != values.shape:
             raise InputError(
                 "differs in size from the disparity",
@@ -85,7 +87,9 @@ def read_result(folder: PathLike) -> Result:
         with in_file(named):
             if source is not None:
                 source = np.where(np.isnan(metres), np.uint8(Source.UNKNOWN), source)
-            depth = Depth(metres, None, confidence, source)
+            if sigma is None and rig is not None:
+                sigma = disparity.to_depth(rig).sigma
+            depth = Depth(metres, sigma, confidence, source)
     return Result(disparity, depth, rig, info)
 
 

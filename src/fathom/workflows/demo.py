@@ -10,8 +10,8 @@ from fathom.core.errors import ResourceError
 from fathom.core.maps import Disparity
 from fathom.core.sample import StereoSample
 from fathom.eval.metrics import bad, end_point_error, share_known
+from fathom.io.pairing import PairFiles
 from fathom.workflows.depth import SILENT, DepthOptions, Listener, estimate_pair, warm_up
-from fathom.workflows.inputs import PairFiles
 from fathom.workflows.outputs import OUTPUTS, file_names, write_outputs
 from fathom.workflows.pairs import LoadedPair
 

@@ -15,8 +15,9 @@ from fathom.core.errors import FathomError, InputError, ResourceError
 from fathom.core.maps import Disparity
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
+from fathom.io.pairing import FoundPairs, PairFiles
 from fathom.scene.cloud import CloudOptions, point_cloud
-from fathom.workflows.inputs import FoundPairs, PairFiles
+from fathom.workflows.mend import load_mended
 from fathom.workflows.outputs import Estimate, chosen_outputs, file_names, write_outputs
 from fathom.workflows.pairs import LoadedPair, PairOptions, load_pair
 
@@ -90,6 +91,11 @@ class DepthOptions:
         metavar="LIST",
     )
     check: bool = option(True, "check the pair before it is matched")
+    fix: bool = option(
+        False,
+        "mend the pair before it is matched: exchanged views, cameras above each other, rows that "
+        "disagree (as `fathom check --fix` does)",
+    )
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def cloud(self) -> CloudOptions:
@@ -153,11 +159,14 @@ def depth_of_pair(
     matcher = options.matcher()
     check_result_folder(out, file_names(outputs))
     start = time.perf_counter()
-    loaded = load_pair(files.left, files.right, pair_options)
-    for note in loaded.notes:
+    fixed = load_mended(files.left, files.right, pair_options) if options.fix else None
+    loaded = load_pair(files.left, files.right, pair_options) if fixed is None else fixed.loaded
+    for note in (*loaded.notes, *(() if fixed is None else fixed.done)):
         listener.tell(note)
     seconds = {"read": time.perf_counter() - start}
     estimate = estimate_pair(loaded, matcher, options, seconds, listener, files)
+    if fixed is not None:
+        estimate.info["fixed"] = fixed.as_dict()
     write_start = time.perf_counter()
     with result_folder(out) as staging:
         info = write_outputs(staging, estimate, outputs)
@@ -226,6 +235,8 @@ def estimate_pair(
         error.file = error.file or str(files.left)
         raise
     seconds["match"] = time.perf_counter() - start
+    if loaded.unseen is not None:
+        disparity = disparity.with_unknown(loaded.unseen)
     start = time.perf_counter()
     warnings = limits(disparity)
     if options.min_confidence > 0 and disparity.confidence is not None:
@@ -288,6 +299,7 @@ def describe_inputs(files: PairFiles, loaded: LoadedPair) -> dict[str, Any]:
         "right": None if files.right is None else str(files.right),
         "calibration": None if loaded.calibration_file is None else str(loaded.calibration_file),
         "rectified_here": loaded.rectified_here,
+        "turned": loaded.turned,
     }
 
 

@@ -74,6 +74,13 @@ def _depth_png(path: Path, estimate: Estimate) -> dict[str, Any]:
     return {"not_representable": write_depth_png(path, estimate.depth.values)}
 
 
+def _sigma_npy(path: Path, estimate: Estimate) -> None:
+    from fathom.io.maps import write_depth_npy
+
+    assert estimate.depth is not None and estimate.depth.sigma is not None
+    write_depth_npy(path, estimate.depth.sigma)
+
+
 def _confidence_png(path: Path, estimate: Estimate) -> None:
     from fathom.io.maps import write_confidence_png
 
@@ -167,6 +174,13 @@ OUTPUTS = (
         ("depth", "png", "png16"),
         _depth_png,
         _metric,
+    ),
+    Output(
+        "sigma.npy",
+        "one standard deviation of the depth, float32 metres, NaN = unknown",
+        ("sigma", "depth"),
+        _sigma_npy,
+        lambda e: e.depth is not None and e.depth.sigma is not None,
     ),
     Output(
         "confidence.png",

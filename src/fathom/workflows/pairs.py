@@ -5,12 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from fathom.core.arrays import Bool
 from fathom.core.camera import StereoCalibration, StereoRig
 from fathom.core.errors import InputError, UsageError
 from fathom.core.options import option
 from fathom.core.pair import StereoPair, View
-from fathom.geometry.rectify import rectify
-from fathom.geometry.resize import resize_pair
+from fathom.geometry.opencv_rig import opencv_rig
+from fathom.geometry.rectify import Crop, rectify
+from fathom.geometry.resize import nearest_indices, resize_pair
 
 Layout = Literal["side-by-side", "side-by-side-swapped", "over-under", "over-under-swapped"]
 LAYOUTS = ("side-by-side", "side-by-side-swapped", "over-under", "over-under-swapped")
@@ -25,7 +29,7 @@ class PairOptions:
 
     calib: Path | str | None = option(
         None,
-        "calibration file (Middlebury, KITTI, OpenCV, K.txt); default: one beside the images",
+        "calibration file of any format (or two: left.yaml,right.yaml); default: one beside them",
         flags=("--calibration", "--intrinsic_file"),
         metavar="FILE",
     )
@@ -49,6 +53,10 @@ class PairOptions:
         "unit of lengths in calibration formats that state none (default m)",
         flags=("--calib-unit",),
     )
+    crop: Crop = option(
+        "valid",
+        "what a rectified pair shows: `valid`, only what both cameras saw; `all`, every raw pixel",
+    )
 
     def __post_init__(self) -> None:
         if (self.focal is None) != (self.baseline is None):
@@ -71,6 +79,8 @@ class PairOptions:
                 value=self.layout,
                 expected=" or ".join(LAYOUTS),
             )
+        if self.crop not in ("valid", "all"):
+            raise UsageError("is no crop", field="crop", value=self.crop, expected="valid or all")
         if self.unit not in (None, "m", "cm", "mm"):
             raise UsageError(
                 "is no unit fathom knows", field="unit", value=self.unit, expected="m, cm or mm"
@@ -81,7 +91,9 @@ class PairOptions:
 class LoadedPair:
     """A pair that is ready to be matched, and how it came to be.
 
-    changed: the pair differs from the files (rectified, scaled or split).
+    changed: the pair differs from the files (rectified, scaled or split). turned: degrees by which
+    both images were turned clockwise (0, 90, -90), because their cameras stand above each other.
+    unseen: bool (h, w), the pixels of the left view that no camera saw; None if there are none.
     notes: what a user should know, one sentence each.
     """
 
@@ -90,6 +102,8 @@ class LoadedPair:
     calibration_file: Path | None = None
     rectified_here: bool = False
     changed: bool = False
+    turned: int = 0
+    unseen: Bool[np.ndarray, "h w"] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -104,20 +118,22 @@ def read_pair(
     rectified: bool = False,
     scale: float = 1.0,
     unit: Unit | None = None,
+    crop: Crop = "valid",
 ) -> StereoPair:
     """The rectified pair in two files, with its rig where a calibration is known.
 
     left, right: image files; right is None if one image holds both views (`layout`).
     calib: a calibration file in any format that fathom reads; without it, a `calib.txt` (or the
     like) beside the left image is taken. A raw calibration (distortion, rotation) rectifies the
-    images, and the logger "fathom" says so, unless `rectified` declares it done.
+    images, and the logger "fathom" says so, unless `rectified` declares it done. crop: "valid" or
+    "all", as in `fathom.rectify`. Cameras above each other: the images are turned by 90 degrees.
     focal, baseline: pixels and metres, instead of a file. scale: resizes images and rig.
     unit: of lengths in calibration formats that do not state one (default metres).
 
     Raises `InputError` for an image or a calibration that cannot serve, `UsageError` for options
     that contradict each other.
     """
-    options = PairOptions(calib, focal, baseline, layout, rectified, scale, unit)
+    options = PairOptions(calib, focal, baseline, layout, rectified, scale, unit, crop)
     loaded = load_pair(Path(left), None if right is None else Path(right), options)
     for note in loaded.notes:
         _log.warning(note)
@@ -160,14 +176,6 @@ def pair_of_views(
     left: View, right: View, left_file: Path, right_file: Path | None, options: PairOptions
 ) -> LoadedPair:
     """The pair of two views that were read from these files, calibrated as `options` say."""
-    if left.size != right.size:
-        raise InputError(
-            "the two images differ in size",
-            file=right_file,
-            field="size",
-            value=f"{right.size[0]}x{right.size[1]}",
-            expected=f"{left.size[0]}x{left.size[1]} as {left_file}",
-        )
     if left.image.dtype != right.image.dtype:
         raise InputError(
             "the two images differ in bit depth",
@@ -177,12 +185,22 @@ def pair_of_views(
             expected=f"{left.image.dtype} as {left_file}",
         )
     calibration, file = find_and_read_calibration(left.size, left_file, options)
-    loaded = _calibrated(left, right, calibration, file, options.rectified)
+    # Only a raw calibration makes one size of two, and only if it is for these two.
+    raw = isinstance(calibration, StereoCalibration) and not options.rectified
+    if left.size != right.size and not (raw and _unequal(calibration)):
+        raise InputError(
+            "the two images differ in size",
+            file=right_file,
+            field="size",
+            value=f"{right.size[0]}x{right.size[1]}",
+            expected=f"{left.size[0]}x{left.size[1]} as {left_file}",
+        )
+    loaded = _calibrated(left, right, calibration, file, options)
     if options.focal is not None:
         note = "the principal point is taken to be the middle of the image (no calibration file)"
         loaded = replace(loaded, notes=(*loaded.notes, note))
     if options.scale != 1:
-        loaded = replace(loaded, pair=resize_pair(loaded.pair, options.scale), changed=True)
+        loaded = _scaled(loaded, options.scale)
     return replace(loaded, changed=loaded.changed or options.layout is not None)
 
 
@@ -219,26 +237,49 @@ def find_and_read_calibration(
         return read(None), file
 
 
+def _unequal(calibration: StereoRig | StereoCalibration | None) -> bool:
+    return calibration is not None and calibration.left.size != calibration.right.size
+
+
 def _calibrated(
     left: View,
     right: View,
     calibration: StereoRig | StereoCalibration | None,
     file: Path | None,
-    rectified: bool,
+    options: PairOptions,
 ) -> LoadedPair:
     if not isinstance(calibration, StereoCalibration):
         return LoadedPair(StereoPair(left, right, calibration), calibration, file)
     from fathom.io.files import in_file
 
     with in_file(file or "calibration"):
-        rectification = rectify(calibration)
-    if rectified:
-        note = (
-            "the calibration is raw and the images were declared rectified: focal length and "
-            "principal point are those of a standard rectification (all pixels valid)"
+        if options.rectified:
+            note = (
+                "the calibration is raw and the images were declared rectified: focal length and "
+                "principal point are those of OpenCV's stereoRectify (all pixels valid)"
+            )
+            pair = StereoPair(left, right, opencv_rig(calibration))
+            return LoadedPair(pair, calibration, file, notes=(note,))
+        rectification = rectify(calibration, crop=options.crop)
+        pair = rectification(left, right)
+    unseen = ~rectification.left_mask
+    return LoadedPair(
+        pair,
+        calibration,
+        file,
+        rectified_here=True,
+        changed=True,
+        turned=rectification.turned,
+        unseen=unseen if unseen.any() else None,
+        notes=(f"{file}: raw calibration, so the pair was rectified first", *rectification.notes),
+    )
+
+
+def _scaled(loaded: LoadedPair, scale: float) -> LoadedPair:
+    pair, unseen = resize_pair(loaded.pair, scale), loaded.unseen
+    if unseen is not None:
+        rows, columns = (
+            nearest_indices(old, new) for old, new in zip(unseen.shape, pair.shape, strict=True)
         )
-        pair = StereoPair(left, right, rectification.rig)
-        return LoadedPair(pair, calibration, file, notes=(note,))
-    note = f"{file}: raw calibration, so the pair was rectified first"
-    pair = rectification(left, right)
-    return LoadedPair(pair, calibration, file, rectified_here=True, changed=True, notes=(note,))
+        unseen = unseen[np.ix_(rows, columns)]
+    return replace(loaded, pair=pair, unseen=unseen, changed=True)

@@ -22,8 +22,8 @@ from fathom.core.options import option
 from fathom.core.pair import StereoPair
 from fathom.eval.agreement import consistency_cost
 from fathom.eval.metrics import bad
+from fathom.io.pairing import FoundPairs
 from fathom.workflows.depth import Listener, warm_up
-from fathom.workflows.inputs import FoundPairs
 from fathom.workflows.pairs import PairOptions, load_pair
 from fathom.workflows.tune_grids import UNTUNED, grids
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fathom.core.arrays import Array
 from fathom.core.camera import Camera, StereoCalibration, StereoRig
 from fathom.core.errors import InputError
 from fathom.io.calibration.text import (
@@ -18,7 +19,10 @@ from fathom.io.calibration.text import (
     agreed_size,
     camera_of,
     floats,
+    no_fisheye,
+    plus_to,
     refuse_unit,
+    terms_of,
     whole,
     wrong_size,
 )
@@ -28,8 +32,8 @@ _COLOR, _GREY = (2, 3), (0, 1)
 
 
 def is_kitti(text: str) -> bool:
-    """True if the text has a line `P2:` or `P_rect_02:` (any camera)."""
-    return re.search(r"(?m)^\s*P(_rect_0)?\d\s*:", text) is not None
+    """True if the text has a line `P2:`, `P_rect_02:` or `K_02:` (any camera)."""
+    return re.search(r"(?m)^\s*(P(_rect_0)?\d|K_0\d)\s*:", text) is not None
 
 
 def cameras_of(left_path: Path) -> tuple[int, int] | None:
@@ -54,7 +58,8 @@ def parse_kitti(
 
     cameras: (left, right); without it 2 and 3, or 0 and 1 where only these are there. Raw data
     hold both: images of the size S_rect get the rig, images of the size S the `StereoCalibration`,
-    and without `image_size` it is the rig. Files with P alone are rectified and state no size.
+    and without `image_size` it is the rig, where there is one. Files with P alone are rectified
+    and state no size.
 
     Raises `InputError` (without the file's name) for missing or wrong fields or another image
     size, `UsageError` for a `unit` other than the format's metres.
@@ -64,6 +69,8 @@ def parse_kitti(
     pair = cameras or _pair(fields)
     size = _size(fields, "S_rect", pair[0])
     raw = _size(fields, "S", pair[0])
+    if raw is not None and not any(_has_projection(fields, camera) for camera in pair):
+        return _raw(fields, pair, agreed_size(raw, image_size))
     if image_size is not None and size is not None and image_size != size:
         if raw is not None and image_size == raw:
             return _raw(fields, pair, raw)
@@ -78,9 +85,13 @@ def _fields(text: str) -> Fields:
 
 def _pair(fields: Fields) -> tuple[int, int]:
     def there(camera: int) -> bool:
-        return f"P{camera}" in fields or f"P_rect_0{camera}" in fields
+        return _has_projection(fields, camera) or f"K_0{camera}" in fields
 
     return _GREY if all(map(there, _GREY)) and not any(map(there, _COLOR)) else _COLOR
+
+
+def _has_projection(fields: Fields, camera: int) -> bool:
+    return f"P{camera}" in fields or f"P_rect_0{camera}" in fields
 
 
 def _size(fields: Fields, name: str, camera: int) -> tuple[int, int] | None:
@@ -135,3 +146,44 @@ def _raw(fields: Fields, pair: tuple[int, int], size: tuple[int, int]) -> Stereo
         rotation = rotations[1] @ rotations[0].T
         translation = places[1] - rotation @ places[0]
         return StereoCalibration(cameras[0], cameras[1], rotation, translation)
+
+
+def kitti_text(rig: StereoRig) -> str:
+    """P0 .. P3 of the benchmarks: the rig stands as the grey pair and as the colour pair."""
+    rows = _projections(rig)
+    return "".join(f"P{i}: {rows[i % 2]}\n" for i in range(4))
+
+
+def kitti_raw_text(calibration: StereoRig | StereoCalibration) -> str:
+    """calib_cam_to_cam.txt of the colour pair: S K D R T of raw cameras, S_rect R_rect P_rect of a
+    rig. Five terms of distortion and one image size; the rest is left out.
+
+    Raises `UsageError` for fisheye cameras.
+    """
+    cameras = (calibration.left, calibration.right)
+    lines = []
+    if isinstance(calibration, StereoRig):
+        for i, (camera, row) in enumerate(zip(cameras, _projections(calibration), strict=True), 2):
+            lines.append(f"S_rect_0{i}: {camera.width} {camera.height}")
+            lines += [f"R_rect_0{i}: {_line(np.eye(3))}", f"P_rect_0{i}: {row}"]
+        return "\n".join(lines) + "\n"
+    no_fisheye(calibration, "KITTI")
+    turns = (np.eye(3), calibration.rotation)
+    places = (np.zeros(3), calibration.translation)
+    for i, camera in enumerate(cameras):
+        name = f"_0{i + 2}"
+        lines += [f"S{name}: {cameras[0].width} {cameras[0].height}"]
+        lines += [f"K{name}: {_line(camera.matrix)}"]
+        lines += [f"D{name}: {_line(np.array(terms_of(camera, 5)))}"]
+        lines += [f"R{name}: {_line(turns[i])}", f"T{name}: {_line(places[i])}"]
+    return "\n".join(lines) + "\n"
+
+
+def _projections(rig: StereoRig) -> list[str]:
+    left, right = (np.hstack([c.matrix, np.zeros((3, 1))]) for c in (rig.left, rig.right))
+    right[0, 3] = -plus_to(0, rig.left.fx, rig.baseline)
+    return [_line(left), _line(right)]
+
+
+def _line(values: Array) -> str:
+    return " ".join(repr(float(v)) for v in values.ravel())

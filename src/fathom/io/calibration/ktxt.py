@@ -43,6 +43,12 @@ def parse_ktxt(
     return StereoRig(camera, camera, length_in_metres(baseline, unit, "baseline"))
 
 
+def ktxt_text(rig: StereoRig) -> str:
+    """The left camera's K and the baseline in metres; all that K.txt has room for."""
+    numbers = [float(v) for v in rig.left.matrix.ravel()]
+    return " ".join(map(repr, numbers)) + f"\n{rig.baseline!r}\n"
+
+
 def _words(text: str) -> list[str]:
     lines = (line.partition("#")[0] for line in text.splitlines())
     return [w for w in re.split(r"[\s,;]+", " ".join(lines)) if w]

@@ -108,13 +108,19 @@ def write_middlebury(path: PathLike, rig: StereoRig) -> None:
 
     Raises `ResourceError` if the file cannot be written.
     """
+    write_text(path, middlebury_text(rig))
+
+
+def middlebury_text(rig: StereoRig) -> str:
+    """The rig as calib.txt. The format has one focal length: cam1 gets cam0's."""
+    left, right = rig.left, replace(rig.right, fx=rig.left.fx)
     lines = [
         f"cam{i}=[{c.fx!r} 0 {c.cx!r}; 0 {c.fy!r} {c.cy!r}; 0 0 1]"
-        for i, c in enumerate((rig.left, rig.right))
+        for i, c in enumerate((left, right))
     ]
     millimetres = Decimal(repr(rig.baseline)).scaleb(3)
     lines += [f"doffs={round(rig.doffs, 9)!r}", f"baseline={millimetres:f}"]
     lines += [f"width={rig.left.width}", f"height={rig.left.height}"]
     if rig.max_disparity is not None:
         lines.append(f"ndisp={rig.max_disparity}")
-    write_text(path, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"

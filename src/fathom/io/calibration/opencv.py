@@ -15,12 +15,14 @@ import numpy as np
 from fathom.core.arrays import Array
 from fathom.core.camera import Camera, CameraModel, StereoCalibration, StereoRig
 from fathom.core.errors import InputError
-from fathom.io.calibration.storage import Storage, is_storage, read_storage
+from fathom.io.calibration.storage import Storage, is_storage, read_storage, storage_text
 from fathom.io.calibration.text import (
     Unit,
     agreed_size,
     camera_of,
     length_in_metres,
+    one_model,
+    plus_to,
     read_text,
     whole,
 )
@@ -42,19 +44,22 @@ def parse_opencv(
     image_size: tuple[int, int] | None = None,
     unit: Unit | None = None,
     rectified: bool = False,
+    more: str | None = None,
 ) -> StereoRig | StereoCalibration:
     """The raw calibration of M1 D1 M2 D2 R T (other usual names are known), or the rectified rig
-    of Q or of P1 and P2 where the file holds nothing raw, or `rectified` says that the images are
+    of P1 and P2 or of Q where the file holds nothing raw, or `rectified` says that the images are
     those that it describes.
 
     Where the file is one half of intrinsics.yml and extrinsics.yml, the other is looked for beside
-    it. Lengths are metres unless `unit` says otherwise. Four terms of distortion are k1 k2 p1 p2
-    unless a key of the file says fisheye.
+    it, unless its text is given as `more`. Lengths are metres unless `unit` says otherwise. Four
+    terms of distortion are k1 k2 p1 p2 unless a key of the file says fisheye.
 
     Raises `InputError` (naming `path` or the other half) for missing or wrong entries.
     """
     with in_file(path):
         known = _known(read_storage(text))
+        if more is not None:
+            known = {**_known(read_storage(more)), **known}
     cameras, pose = "M1" in known, "R" in known and "T" in known
     projected = "Q" in known or "P1" in known
     # extrinsics.yml holds a Q too, but one for images that are still to be rectified.
@@ -63,21 +68,22 @@ def parse_opencv(
     elif cameras and not pose and not projected:
         known = {**_other_half(path, "R"), **known}
     with in_file(path):
-        size = agreed_size(_stated_size(known), image_size)
         raw = "M1" in known and "R" in known and "T" in known
+        both = "P1" in known and "P2" in known
+        if not (raw or both or "Q" in known):
+            found = ", ".join(sorted(name for name, _ in known.values())) or "no known entry"
+            raise InputError(
+                "holds no stereo rig",
+                field="entries",
+                value=found,
+                expected="M1 D1 M2 D2 R T (raw), or Q (rectified)",
+            )
+        size = agreed_size(_stated_size(known), image_size)
         if raw and not (rectified and projected):
             return _raw(known, size, unit)
-        if "Q" in known:
-            return _from_q(_sized(known, "Q", (4, 4)), size, unit)
-        if "P1" in known and "P2" in known:
+        if both:
             return _from_projections(known, size, unit)
-        found = ", ".join(sorted(name for name, _ in known.values())) or "no known entry"
-        raise InputError(
-            "holds no stereo rig",
-            field="entries",
-            value=found,
-            expected="M1 D1 M2 D2 R T (raw), or Q (rectified)",
-        )
+        return _from_q(_sized(known, "Q", (4, 4)), size, unit)
 
 
 def _names() -> dict[str, str]:
@@ -242,3 +248,28 @@ def _from_projections(known: Known, size: tuple[int, int], unit: Unit | None) ->
             expected="-fx times the baseline",
         )
     return StereoRig(left, right, length_in_metres(baseline, unit, "P2"))
+
+
+def opencv_text(calibration: StereoRig | StereoCalibration, xml: bool = False) -> str:
+    """FileStorage YAML (or XML): M1 D1 M2 D2 R T of a raw pair, P1 P2 Q of a rectified one.
+
+    Raises `UsageError` if one camera is a fisheye and the other is not: the file has one model.
+    """
+    left, right = calibration.left, calibration.right
+    entries: dict[str, Array | int] = {"image_width": left.width, "image_height": left.height}
+    if isinstance(calibration, StereoCalibration):
+        if one_model(calibration, "OpenCV") == "fisheye":
+            entries["fisheye"] = 1
+        for side, camera in (("1", left), ("2", right)):
+            terms = camera.distortion or (0.0,) * (4 if camera.model == "fisheye" else 5)
+            entries[f"M{side}"] = camera.matrix
+            entries[f"D{side}"] = np.array([terms])
+        entries["R"] = np.array(calibration.rotation)
+        entries["T"] = np.array(calibration.translation).reshape(3, 1)
+        return storage_text(entries, xml)
+    p1, p2 = (np.hstack([camera.matrix, np.zeros((3, 1))]) for camera in (left, right))
+    p2[0, 3] = -plus_to(0, left.fx, calibration.baseline)
+    q = np.eye(4)
+    q[:2, 3], q[2] = (-left.cx, -left.cy), (0, 0, 0, left.fx)
+    q[3] = 0, 0, 1 / calibration.baseline, calibration.doffs / calibration.baseline
+    return storage_text({**entries, "P1": p1, "P2": p2, "Q": q}, xml)

@@ -153,3 +153,25 @@ def _words(value: Any) -> list[str]:
         rows = (row if isinstance(row, list) else [row] for row in value)
         return [str(word) for row in rows for word in row]
     return str(value).split()
+
+
+def storage_text(entries: Mapping[str, Array | int], xml: bool = False) -> str:
+    """Matrices (float64, 2-D) and whole numbers as FileStorage's YAML 1.0, or its XML.
+
+    Numbers are written with the digits that give them back to the last bit.
+    """
+    lines = ['<?xml version="1.0"?>', "<opencv_storage>"] if xml else ["%YAML:1.0", "---"]
+    for name, value in entries.items():
+        if isinstance(value, int):
+            lines.append(f"<{name}>{value}</{name}>" if xml else f"{name}: {value}")
+            continue
+        rows, cols = value.shape
+        numbers = [repr(float(v)) for v in value.ravel()]
+        if xml:
+            lines.append(f'<{name} type_id="opencv-matrix">')
+            lines.append(f"  <rows>{rows}</rows><cols>{cols}</cols><dt>d</dt>")
+            lines.append(f"  <data>{' '.join(numbers)}</data></{name}>")
+        else:
+            lines += [f"{name}: !!opencv-matrix", f"   rows: {rows}", f"   cols: {cols}"]
+            lines += ["   dt: d", f"   data: [ {', '.join(numbers)} ]"]
+    return "\n".join([*lines, "</opencv_storage>"] if xml else lines) + "\n"

@@ -5,15 +5,16 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from fathom.core.camera import Camera, CameraModel
+from fathom.core.camera import Camera, CameraModel, StereoCalibration
 from fathom.core.errors import InputError, UsageError
+from fathom.geometry.plausible import FARTHEST, NEAREST, implausible_baseline
 from fathom.io.files import PathLike, read_bytes
 from fathom.io.recognise import looks_binary, what_is
 
 Unit = Literal["m", "cm", "mm"]
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+_WORDS = {"m": "metres", "cm": "centimetres", "mm": "millimetres"}
 _LONGEST = 1 << 22
-_FARTHEST = 10.0
 
 
 def read_text(path: PathLike) -> str:
@@ -30,7 +31,7 @@ def read_text(path: PathLike) -> str:
         raise InputError(
             f"is no calibration: it is {what}",
             file=path,
-            expected="a text file (Middlebury calib.txt, KITTI, OpenCV yml or xml, K.txt)",
+            expected="a text file (Middlebury calib.txt, KITTI, OpenCV yml or xml, K.txt, ...)",
         )
     return data.decode("utf-8-sig", errors="replace")
 
@@ -124,7 +125,7 @@ def agreed_size(
                 "states no image size, and none was given",
                 field="image size",
                 expected="the (width, height) of the images it was made for",
-                remedy="give image_size",
+                remedy="give image_size (--size WxH)",
             )
         return image_size
     if image_size is not None and stated != image_size:
@@ -158,21 +159,37 @@ def _multiple(large: tuple[int, int], small: tuple[int, int]) -> int:
     return times if times > 1 and fits else 0
 
 
-def length_in_metres(value: float, unit: Unit | None, name: str) -> float:
-    """A length of a format that states no unit; without `unit` it is metres.
+def length_in_metres(
+    value: float, unit: Unit | None, name: str, focal: float | None = None, own: Unit = "m"
+) -> float:
+    """A baseline of a format that states no unit, or often has a wrong one; without `unit` it is
+    in the format's `own`. focal: fx in pixels, where the format has it multiplied in.
 
-    Raises `InputError` if it is then longer than any stereo rig: most calibrations that give 120
-    were made in millimetres, and metres that are wrong by a thousand look right in a picture.
+    Raises `InputError` if it is then longer or shorter than that of any stereo rig: most
+    calibrations that give 120 were made in millimetres, and metres that are wrong by a thousand
+    look right in a picture.
     """
-    if unit is None and abs(value) > _FARTHEST:
+    metres = value * METRES[unit or own]
+    absurd = implausible_baseline(abs(metres), focal) if unit is None and value else None
+    if absurd:
         raise InputError(
-            "would be metres between the cameras",
+            f"would be {_WORDS[own]} between the cameras: {absurd[0]}",
             field=name,
             value=f"{value:.6g}",
-            expected=f"at most {_FARTHEST:g} m",
+            expected=f"{NEAREST:g} to at most {FARTHEST:g} m",
             remedy="name the unit of this file: mm, cm or m",
         )
-    return value * METRES[unit or "m"]
+    return metres
+
+
+def plus_to(start: float, factor: float, wanted: float) -> float:
+    """factor * wanted, moved by the last digit if that makes (product - start) / factor `wanted`.
+
+    For entries like P[0, 3] = -fx b, so that what is read back is the b that was written.
+    """
+    product = start + factor * wanted
+    near = (product, math.nextafter(product, math.inf), math.nextafter(product, -math.inf))
+    return min(near, key=lambda p: abs((p - start) / factor - wanted))
 
 
 def refuse_unit(unit: Unit | None, own: Unit, what: str) -> None:
@@ -181,3 +198,29 @@ def refuse_unit(unit: Unit | None, own: Unit, what: str) -> None:
         raise UsageError(
             f"does not fit {what}, which is in {own}", field="unit", value=unit, expected=own
         )
+
+
+def one_model(calibration: StereoCalibration, what: str) -> CameraModel:
+    """The model of both cameras. Raises `UsageError` if they differ, for formats of one model."""
+    if calibration.left.model != calibration.right.model:
+        raise UsageError(
+            f"one camera is a fisheye and the other is not, which {what} files cannot say",
+            field="format",
+            remedy="write fathom's own JSON, ros, kalibr or colmap",
+        )
+    return calibration.left.model
+
+
+def no_fisheye(calibration: StereoCalibration, what: str) -> None:
+    """Raise `UsageError` for fisheye cameras, for formats that have no such model."""
+    if "fisheye" in (calibration.left.model, calibration.right.model):
+        raise UsageError(
+            f"{what} files know no fisheye cameras",
+            field="format",
+            remedy="write fathom's own JSON, opencv, ros, kalibr, depthai or colmap",
+        )
+
+
+def terms_of(camera: Camera, many: int) -> list[float]:
+    """The first `many` terms of a camera's distortion, zeros where it has fewer."""
+    return [*camera.distortion[:many], *[0.0] * (many - len(camera.distortion))]

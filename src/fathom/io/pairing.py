@@ -44,11 +44,11 @@ def find_pairs(left: str | Path, right: str | Path | None) -> FoundPairs:
     Raises `InputError` if nothing is there or nothing fits, `UsageError` if a file is paired with
     a folder.
     """
-    lefts, left_many = _images(left)
+    lefts, left_many = find_images(left)
     if right is None:
         named = _named([(path, None) for path in lefts])
         return FoundPairs(named, many=left_many)
-    rights, right_many = _images(right)
+    rights, right_many = find_images(right)
     if left_many != right_many:
         raise UsageError(
             "one is a single file and the other a folder or glob",
@@ -71,8 +71,12 @@ def find_pairs(left: str | Path, right: str | Path | None) -> FoundPairs:
     return FoundPairs(_named(list(couples)), tuple(lonely), many=True)
 
 
-def _images(argument: str | Path) -> tuple[list[Path], bool]:
-    """The images an argument names, sorted, and whether it may name several."""
+def find_images(argument: str | Path) -> tuple[list[Path], bool]:
+    """The images that a file, folder or glob names, sorted, and whether it may name several.
+
+    A single file is taken as it is, whatever it holds. Raises `InputError` for a folder without an
+    image or a pattern that nothing fits.
+    """
     path = Path(argument)
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)

@@ -3,7 +3,7 @@
 import pytest
 
 from fathom.core import InputError, UsageError
-from fathom.workflows.inputs import find_pairs
+from fathom.io.pairing import find_pairs
 
 
 def touch(folder, *names):

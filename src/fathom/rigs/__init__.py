@@ -1,0 +1,1 @@
+"""Calibrating cameras: boards, bundles, matches, and what a rig has drifted by."""

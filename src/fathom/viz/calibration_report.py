@@ -1,0 +1,118 @@
+"""The report of a calibration: is it good enough, why, and what to shoot next."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fathom.core.arrays import Array
+from fathom.viz.report import Report
+
+_VERDICT = {
+    "good": "Good enough to measure with: every criterion below is met.",
+    "usable": "Usable, with a weakness: see the criteria that are not good.",
+    "poor": "Not good enough: depth from it will be wrong where a criterion is poor.",
+}
+
+
+def calibration_report(info: Mapping[str, Any], pictures: Mapping[str, Array]) -> str:
+    """One HTML page. info: what result.json says. pictures: RGB uint8 arrays by file name."""
+    report = Report(str(info["title"]), "fathom calibrate")
+    report.add_findings(_findings(info))
+    report.add_facts(_headline(info))
+    report.section("Is it good enough?")
+    report.add_text(_VERDICT[info["level"]])
+    report.add_table(
+        ("criterion", "value", "good", "usable", "level"),
+        [_criterion(c) for c in info["criteria"]],
+    )
+    report.section("What to shoot next")
+    if info["shoot_next"]:
+        report.add_table(("add",), [(line,) for line in info["shoot_next"]])
+    else:
+        report.add_text("Nothing is missing: places, slants and distances are all there.")
+    report.section("Coverage of the images")
+    for side in ("left", "right"):
+        report.add_picture(pictures[f"coverage_{side}.png"], alt=f"coverage of the {side} image")
+    report.section("Rectified pair")
+    report.add_picture(pictures["rectified.png"], alt="rectified pair with lines along its rows")
+    report.section("Residuals")
+    report.add_text(
+        "Arrows from where a point was seen to where the calibration expects it. They should point "
+        "anywhere; a common direction in one corner means that the lens model does not fit there."
+    )
+    for side in ("left", "right"):
+        report.add_picture(pictures[f"residuals_{side}.png"], alt=f"residuals, {side} image")
+    report.section("Views")
+    _views(report, info)
+    report.add_picture(pictures["corners.png"], alt="points found in the views")
+    report.section("Numbers")
+    report.add_columns(
+        {
+            "left camera": info["left"],
+            "right camera": info["right"],
+            "rig": {
+                "baseline_m": info["baseline_m"],
+                "baseline 1 sigma (m)": info["baseline_sigma_m"],
+                "angle between the cameras (deg)": info["angle_between_deg"],
+                "translation_m": info["translation_m"],
+            },
+            "board": info["board"],
+            "settings": info["settings"],
+            "versions": info["versions"],
+        }
+    )
+    return report.html()
+
+
+def _findings(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = [{"code": "implausible", "message": note} for note in info["notes"]]
+    poor = [c["name"] for c in info["criteria"] if c["level"] == "poor"]
+    if poor:
+        found.append({"code": "poor", "message": f"not good enough: {', '.join(poor)}"})
+    return found
+
+
+def _headline(info: Mapping[str, Any]) -> dict[str, str]:
+    sigma = info["left"]["sigma"].get("fx")
+    plus = "" if sigma is None else f" ± {sigma:.2f}"
+    baseline, error = 1000 * info["baseline_m"], 1000 * info["baseline_sigma_m"]
+    return {
+        "verdict": info["level"],
+        "reprojection RMS": f"{info['rms_px']:.3f} px",
+        "row error": f"{info['row_rms_px']:.3f} px",
+        "focal length": f"{info['left']['fx']:.2f}{plus} px",
+        "baseline": f"{baseline:.2f} ± {error:.2f} mm",
+        "views": f"{len(info['views']['kept'])} of {info['views']['looked_at']}",
+    }
+
+
+def _criterion(values: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    sign = "≥" if values["better"] == "more" else "≤"
+    unit = values["unit"]
+    return (
+        values["name"],
+        f"{values['value']:.3g} {unit}".strip(),
+        f"{sign} {values['good']:.3g} {unit}".strip(),
+        f"{sign} {values['usable']:.3g} {unit}".strip(),
+        values["level"],
+    )
+
+
+def _views(report: Report, info: Mapping[str, Any]) -> None:
+    headers = ("view", "RMS, px", "left", "right", "rows", "tilt, deg", "distance, m", "read")
+    rows = [
+        (
+            view["name"],
+            round(view["rms_px"], 3),
+            round(view["left_rms_px"], 3),
+            round(view["right_rms_px"], 3),
+            None if view["row_rms_px"] is None else round(view["row_rms_px"], 3),
+            round(view["tilt_deg"], 1),
+            round(view["distance_m"], 3),
+            "turned in the right image" if view["turned"] else "",
+        )
+        for view in info["views"]["kept"]
+    ]
+    report.add_table(headers, rows)
+    dropped = [(d["name"], d["code"], d["reason"]) for d in info["views"]["left_out"]]
+    if dropped:
+        report.add_table(("left out", "code", "why"), dropped)

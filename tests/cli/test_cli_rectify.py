@@ -1,0 +1,86 @@
+"""`fathom rectify`, called as people call it."""
+
+import json
+
+import pytest
+
+from fathom.io.calibration import write_calibration
+from raw_samples import drifted, simulate
+
+
+@pytest.fixture(scope="module")
+def raw(motorcycle):
+    return simulate(motorcycle.pair, scale=0.4)
+
+
+@pytest.fixture
+def home(raw, tmp_path):
+    return raw.write(tmp_path / "raw")
+
+
+def test_a_pair(fathom_command, home, tmp_path):
+    pair = (home / "left.png", home / "right.png")
+    out = tmp_path / "out"
+    done = fathom_command("rectify", *pair, "--calib", home / "rig.json", "-o", out)
+    assert done.code == 0, done.err
+    assert "row error" in done.out
+    assert "field of view" in done.out
+    assert (out / "rows.png").exists()
+    # The result is taken as it is by the next command.
+    checked = fathom_command("check", out / "left.png", out / "right.png")
+    assert checked.code == 0, checked.out
+    done = fathom_command("rectify", *pair, "--calib", home / "rig.json", "-o", out, "--json")
+    info = json.loads(done.out)
+    assert info["rows"]["after"]["median_px"] < 0.4
+
+
+def test_without_calibration_metres_are_said_to_be_unknown(fathom_command, home, tmp_path):
+    pair = (home / "left.png", home / "right.png")
+    done = fathom_command("rectify", *pair, "--uncalibrated", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "metres are unknown" in done.err
+    assert "baseline" not in done.out
+    assert not (tmp_path / "out" / "calib.txt").exists()
+
+
+def test_a_drifted_rig(fathom_command, home, raw, tmp_path):
+    pair = (home / "left.png", home / "right.png")
+    write_calibration(home / "rig.json", drifted(raw.calibration, 0.01, 0, 0.01))
+    new = tmp_path / "new.json"
+    words = ("rectify", *pair, "--calib", home / "rig.json", "--recalibrate", "-o", new)
+    done = fathom_command(*words)
+    assert done.code == 0, done.err
+    assert "before" in done.out
+    assert "after" in done.out
+    assert new.exists()
+    done = fathom_command(*words, "--json")
+    info = json.loads(done.out)
+    assert info["rows"]["after_px"] < info["rows"]["before_px"]
+    words = ("rectify", *pair, "--calib", new, "--recalibrate", "-o", tmp_path / "again.json")
+    refused = fathom_command(*words)
+    assert refused.code == 3
+    assert "get no better" in refused.error
+    refused = fathom_command(*words, "--uncalibrated")
+    assert refused.code == 2
+    assert "makes a calibration, no images" in refused.error
+
+
+def test_usage(fathom_command, home, tmp_path):
+    pair = (home / "left.png", home / "right.png")
+    for words, code, text in (
+        ((pair[0],), 2, "two cameras are needed"),
+        ((*pair, "-o", tmp_path / "out"), 2, "no calibration is given"),
+        ((*pair, "--calib", home / "rig.json", "--size", "big"), 2, "is no image size"),
+        ((*pair, "--calib", home / "rig.json", "--crop", "some"), 2, "crop"),
+        ((*pair, "--calib", home / "rig.json", "--field", "500"), 2, "field of view"),
+        ((*pair, "--calib", home / "none.json"), 3, "does not exist"),
+        ((home / "none.png", pair[1], "--calib", home / "rig.json"), 3, "does not exist"),
+        ((*pair, "--calib", home / "rig.json", "-o", home), 2, "holds the images"),
+        ((*pair, "--calib", home / "rig.json", "-o", pair[0]), 4, "is a file"),
+    ):
+        done = fathom_command("rectify", *words)
+        assert done.code == code, done.err
+        assert text in done.error
+    with pytest.raises(SystemExit) as helped:
+        fathom_command("rectify", "--help")
+    assert helped.value.code == 0
