@@ -28,7 +28,7 @@ def slow(left, right, gray, first, levels, p1, penalty, paths):
     if paths == 16:
         for dy, dx in ((1, 2), (1, -2), (2, 1), (2, -1), (-1, 2), (-1, -2), (-2, 1), (-2, -1)):
             total = total + twins.path(volume, gray, penalty, p1, dy, dx)
-    return twins.winners(total, first, paths)
+    return twins.winners(total, first, paths, volume)
 
 
 def same(match, expected):

@@ -49,10 +49,9 @@ def test_equals_the_slow_twin(
     match = semiglobal(
         left, right, gray, first, levels, p1, penalty, paths, threads, more_global=True
     )
-    total = twins.more_global_sums(
-        twins.costs(left, right, first, levels), gray, penalty, p1, paths
-    )
-    same(match, twins.winners(total, first, paths))
+    volume = twins.costs(left, right, first, levels)
+    total = twins.more_global_sums(volume, gray, penalty, p1, paths)
+    same(match, twins.winners(total, first, paths, volume))
 
 
 def test_threads_and_tiles_do_not_change_the_result(motorcycle, monkeypatch):

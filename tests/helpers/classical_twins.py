@@ -115,14 +115,17 @@ def more_global_sums(volume, gray, penalty, p1, paths):
     return sum(traversal(volume, gray, penalty, p1, *pair) for pair in pairs)
 
 
-def winners(total, first, paths):
-    """disparity, best, margin, difference of every pixel, as `engine.Match`."""
+def winners(total, first, paths, volume=None):
+    """disparity, best, margin, difference of every pixel, as `engine.Match`.
+
+    volume: the costs, for better sub-pixel offsets at the end.
+    """
     h, w, levels = total.shape
     disparity = np.zeros((h, w), np.float32)
     best, margin = np.zeros((h, w), np.uint16), np.zeros((h, w), np.uint16)
     difference = np.full((h, w), np.nan, np.float32)
+    offers = [{} for _ in range(h)]
     for y in range(h):
-        right = {}
         for x in range(w):
             s = total[y, x]
             i = int(s.argmin())
@@ -133,23 +136,56 @@ def winners(total, first, paths):
                 a, b = np.float32(s[i - 1] - s[i]), np.float32(s[i + 1] - s[i])
                 if max(a, b) > 0:
                     value += np.float32(0.5) * (a - b) / max(a, b)
-            disparity[y, x] = value + np.float32(first)
+            disparity[y, x] = value
             for j in range(levels):
                 xr = x - first - j
-                if xr not in right or s[j] < right[xr][0]:
-                    right[xr] = (s[j], j)
+                if xr not in offers[y] or s[j] < offers[y][xr][0]:
+                    offers[y][xr] = (s[j], j)
+    if volume is not None:
+        disparity = subpixel(volume, total.argmin(axis=2), disparity)
+    disparity += np.float32(first)
+    for y in range(h):
         for x in range(w):
             xr = x - int(np.floor(disparity[y, x] + np.float32(0.5)))
             if 0 <= xr < w:
-                there = np.float32(right[xr][1] + first)
+                there = np.float32(offers[y][xr][1] + first)
                 difference[y, x] = abs(disparity[y, x] - there)
     return disparity, best, margin, difference
 
 
+def subpixel(volume, whole, disparity):
+    """Sub-pixel offsets from the costs (h, w, levels) in 5x5 windows around the winning levels
+    `whole`; disparity: levels as the sums have them."""
+    h, w, levels = volume.shape
+    out = disparity.copy()
+    for y in range(h):
+        for x in range(w):
+            d, total = whole[y, x], np.zeros(3, np.float32)
+            number = 0
+            for yy in range(max(0, y - 2), min(h, y + 3)):
+                for xx in range(max(0, x - 2), min(w, x + 3)):
+                    near = abs(whole[yy, xx] - d) <= 1 and 0 < d < levels - 1
+                    if near:
+                        number += 1
+                        total += volume[yy, xx, d - 1 : d + 2]
+            f, g = total[0] - total[1], total[2] - total[1]
+            steep = max(f, g)
+            if steep <= 0:
+                continue
+            offset = np.float32(0.5) * (f - g) / steep
+            if abs(offset) > 1:
+                continue
+            offset = np.clip(offset, np.float32(-0.5), np.float32(0.5))
+            share = min(steep / np.float32(number * 10), np.float32(1))
+            old = out[y, x]
+            out[y, x] = old + share * (np.float32(d) + offset - old)
+    return out
+
+
 def semiglobal(left, right, gray, first, levels, p1, penalty, paths):
     """All of it."""
-    total = sums(costs(left, right, first, levels), gray, penalty, p1, paths)
-    return winners(total, first, paths)
+    volume = costs(left, right, first, levels)
+    return winners(sums(volume, gray, penalty, p1, paths), first, paths, volume)
 
 
 def unchecked(kind, **values):

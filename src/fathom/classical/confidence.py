@@ -13,9 +13,9 @@ from fathom.classical.parallel import run_blocks
 from fathom.core.arrays import Array, Float32, UInt16
 from fathom.core.maps import Disparity, Source
 
-WEIGHTS = (0.595, 0.938, -0.319, -0.562, -0.44)
+WEIGHTS = (0.591, 0.928, -0.313, -0.599, -0.426)
 """Weights of the layers of `witnesses`, as `experiments/fit_confidence.py` printed them."""
-FILLED_WEIGHTS = (2.84, -0.697, -0.961)
+FILLED_WEIGHTS = (2.903, -0.699, -0.972)
 """Weights of what `with_filled` looks at, of the same experiment."""
 
 _FAR = 4.0

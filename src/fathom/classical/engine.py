@@ -20,6 +20,8 @@ SMALLEST_SIZE = (9, 7)
 """Width and height of the census window."""
 
 _LANES = kernels.LANES
+_ROWS = 32
+"""Rows that a thread takes at once where they do not depend on each other."""
 _TILE = (256, 48)
 """Largest columns and rows of a tile: its paths and costs stay in the second-level cache, and a
 calling the kernel costs a few hundredths of its work."""
@@ -80,7 +82,7 @@ def semiglobal(
         else:
             for plan in _plans(paths):
                 _sweep(plan, costs, sums, found, frame, threads)
-    return _finished(found, frame, first, levels)
+    return _finished(found, frame, first, levels, threads)
 
 
 def _prepared(
@@ -111,25 +113,38 @@ def _prepared(
         penalty=penalty,
         p1=np.array([p1], np.uint8),
     )
+    border = kernels.BORDER
+    places = (height + 2 * border) * (width + 2 * border + _LANES)
     found = kernels.Winners(
         disparity=np.empty(height * width, np.float32),
         best=np.empty(height * width, np.uint16),
         margin=np.empty(height * width, np.uint16),
         right_best=np.full(height * reach, kernels.NOTHING, np.uint16),
         right_level=np.full(height * reach, kernels.NOTHING, np.uint16),
+        level=np.full(places, kernels.NOTHING - 2, np.uint16),
+        near=np.full((2 * border + 1) * places, kernels.NO_COST, np.uint8),
     )
     frame = kernels.Frame(height, width, padded, reach, margin + width - 1 + first, paths)
     return frame, costs, found
 
 
-def _finished(found: kernels.Winners, frame: kernels.Frame, first: int, levels: int) -> Match:
-    """The winners as maps, with the left-right difference."""
+def _finished(
+    found: kernels.Winners, frame: kernels.Frame, first: int, levels: int, threads: int
+) -> Match:
+    """The winners as maps, with better sub-pixel offsets and the left-right difference."""
     height, width = frame.height, frame.width
+
     difference = np.empty(height * width, np.float32)
-    start = frame.origin - first - width + 1
-    kernels.disagreement(
-        found.right_level, found.disparity, difference, width, frame.reach, start, first, levels
-    )
+
+    def rows(i: int) -> None:
+        part = i * _ROWS, min((i + 1) * _ROWS, height)
+        room = np.empty(4 * (width + _LANES), np.uint16)
+        kernels.subpixel(found, frame, room, *part)
+        kernels.disagreement(
+            found.right_level, found.disparity, difference, frame, first, levels, *part
+        )
+
+    run_blocks(rows, -(-height // _ROWS), threads)
     shape = (height, width)
     return Match(
         found.disparity.reshape(shape),

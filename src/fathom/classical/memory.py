@@ -37,7 +37,7 @@ def predict(height: int, width: int, levels: int, *, mgm: bool = False) -> int:
     # a slot a line of pixels; knight moves have the most
     lines = 8 * (height + width) * (padded + _LANES)
     rows = height * (8 * (width + _LANES + reach) + 4 * reach)
-    maps = 64 * height * width
+    maps = 72 * height * width
     return volume + lines + rows + maps
 
 

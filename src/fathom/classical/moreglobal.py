@@ -40,7 +40,7 @@ def traverse(
         job = kernels.STORE if number == 0 else kernels.ADD
         _traversal(line, job, costs, cells, sums, frame, threads)
     _by_rows(
-        lambda room, top, bottom: kernels.win_rows(sums, found, frame, room, top, bottom),
+        lambda room, top, bottom: kernels.win_rows(cells, sums, found, frame, room, top, bottom),
         frame,
         threads,
     )

@@ -41,10 +41,11 @@ class SGM:
     """Semi-global matching of census bits (Hirschmueller, PAMI 2008).
 
     Census 9x7 and Hamming distance; 8 paths; P2 falls with the image gradient; equiangular
-    sub-pixel; left-right check on the same costs; 3x3 median; speckles removed; unknown pixels
-    filled from the background along the row; confidence = P(error <= 1 px). P1, P2, its gradient,
-    the speckle size and the constants of filling and confidence were chosen on the Motorcycle
-    pair and the 24 pairs of shared/data/pairs_gt.
+    sub-pixel on the costs of a window, which does not lean to whole pixels; left-right check on the
+    same costs; 3x3 median; speckles removed; unknown pixels filled from the background along the
+    row; confidence = P(error <= 1 px). P1, P2, its gradient, the speckle size and the constants of
+    sub-pixel, filling and confidence were chosen on the Motorcycle pair and the 24 pairs of
+    shared/data/pairs_gt.
 
     Takes 2 bytes of memory a pixel and disparity; where that is more than 1 GB, the pair is matched
     coarse to fine (see `pyramid`) in a few hundred MB and the size of some maps. The result is the

@@ -11,6 +11,12 @@ WINDOW_WIDTH = 9
 PLANES = 8
 """The 62 census bits of a pixel lie in 8 planes of one byte."""
 NOTHING = 65535
+NO_COST = 63
+"""Census costs are at most 62."""
+SURE_COST = 10
+"""How much the mean cost beside the winner must rise for `subpixel` to trust it alone (of 62)."""
+BORDER = 2
+"""Pixels around, and levels below and above, that `subpixel` looks at."""
 
 
 class Frame(NamedTuple):
@@ -97,13 +103,17 @@ class Scratch(NamedTuple):
 class Winners(NamedTuple):
     """Results. disparity, best, margin: (h, w) sub-pixel level, its sum, and the distance to the
     second-best sum that is no neighbour. right_best, right_level: (h, reach) for each right pixel
-    the smallest sum and its level, at the same places as `Costs.right`."""
+    the smallest sum and its level, at the same places as `Costs.right`. level: the winner's whole
+    level, (h + 4, w + 4 + 32) with two pixels of border that are no level. near: (5, h + 4, w + 36)
+    its costs and those of the two levels below and above, `NO_COST` where there is none."""
 
     disparity: Any
     best: Any
     margin: Any
     right_best: Any
     right_level: Any
+    level: Any
+    near: Any
 
 
 class Tile(NamedTuple):
@@ -130,7 +140,8 @@ first_sweep = Kernel(_SEMIGLOBAL, "first_sweep")
 last_sweep = Kernel(_SEMIGLOBAL, "last_sweep")
 sweep = Kernel(_SEMIGLOBAL, "sweep")
 disagreement = Kernel(_SEMIGLOBAL, "disagreement")
-KERNELS = (census, first_sweep, last_sweep, sweep, disagreement)
+subpixel = Kernel("fathom.classical.kernels.subpixel", "subpixel")
+KERNELS = (census, first_sweep, last_sweep, sweep, subpixel, disagreement)
 
 _MOREGLOBAL = "fathom.classical.kernels.moreglobal"
 cost_rows = Kernel(_MOREGLOBAL, "cost_rows")

@@ -26,7 +26,7 @@ from fathom.classical.kernels.layout import (
     Tile,
     Winners,
 )
-from fathom.classical.kernels.semiglobal import hamming, named, winner
+from fathom.classical.kernels.semiglobal import hamming, keep_costs, named, winner
 from fathom.classical.kernels.simd import (
     add,
     get,
@@ -150,8 +150,12 @@ def traverse_tile(costs: Any, cells: Any, paths: Any, frame: Any, line: Any, til
             put(paths.lows, mine + u, smallest(lowest))
 
 
-@kernel(types.void(_u16, named(Winners, [_f32, *[_u16] * 4]), _FRAME, _SCRATCH, _int, _int))
-def win_rows(sums: Any, found: Any, frame: Any, room: Any, top: int, bottom: int) -> None:
+@kernel(
+    types.void(_u8, _u16, named(Winners, [_f32, *[_u16] * 5, _u8]), _FRAME, _SCRATCH, _int, _int)
+)
+def win_rows(
+    cells: Any, sums: Any, found: Any, frame: Any, room: Any, top: int, bottom: int
+) -> None:
     """The winners of the rows top..bottom-1 from the sums of all traversals."""
     levels = frame.levels
     for y in range(top, bottom):
@@ -163,4 +167,5 @@ def win_rows(sums: Any, found: Any, frame: Any, room: Any, top: int, bottom: int
                 values = load(sums, place + i)
                 store(room.sums, LANES + i, values)
                 low = least(low, values)
-            winner(room.sums, frame, found, y, x, smallest(low))
+            level = winner(room.sums, frame, found, y, x, smallest(low))
+            keep_costs(cells, place, 0, frame, found, y, x, level)

@@ -21,8 +21,10 @@ import numpy as np
 from numba import types
 
 from fathom.classical.kernels.layout import (
+    BORDER,
     FINISH,
     LANES,
+    NO_COST,
     NOTHING,
     PACKED,
     PLANES,
@@ -83,7 +85,7 @@ def named(kind: Any, members: list[Any]) -> Any:
 SIGNATURE = types.void(
     named(Costs, [_u8] * 8),
     named(Paths, [_u8, _u8, _u16]),
-    named(Winners, [_f32, _u16, _u16, _u16, _u16]),
+    named(Winners, [_f32, *[_u16] * 5, _u8]),
     named(Frame, [_int] * 6),
     named(Ways, [_int] * 13),
     named(Scratch, [_u8, _u8, _u16]),
@@ -208,7 +210,9 @@ def _advance_near(
 
 @inlined
 def winner(sums: Any, frame: Any, found: Any, y: int, x: int, lowest: Any) -> Any:
-    """The best level of pixel (x, y), sub-pixel, its margin, and its offers to right pixels."""
+    """The best level of pixel (x, y), sub-pixel, its margin, and its offers to right pixels.
+
+    Returns the level."""
     row = y * frame.reach + frame.origin - x
     where = splat16(np.uint16(NOTHING))
     for i in range(0, frame.levels, LANES):
@@ -237,6 +241,24 @@ def winner(sums: Any, frame: Any, found: Any, y: int, x: int, lowest: Any) -> An
         if max(rise, fall) > 0:
             value += np.float32(0.5) * (fall - rise) / max(rise, fall)
     put(found.disparity, pixel, value)
+    return level
+
+
+@inlined
+def keep_costs(
+    cells: Any, start: int, shift: int, frame: Any, found: Any, y: int, x: int, level: int
+) -> None:
+    """Keeps the costs around the winner of pixel (x, y), which begin at `start` in `cells`."""
+    row = frame.width + 2 * BORDER + LANES
+    place = (y + BORDER) * row + x + BORDER
+    plane = (frame.height + 2 * BORDER) * row
+    put(found.level, place, np.uint16(level))
+    for j in range(2 * BORDER + 1):
+        i = level + j - BORDER
+        cost = np.int64(NO_COST)
+        if 0 <= i < frame.levels:
+            cost = min(np.int64(get(cells, start + i)) >> shift, cost)
+        put(found.near, j * plane + place, np.uint8(cost))
 
 
 @inlined
@@ -363,7 +385,12 @@ def _walk(  # noqa: PLR0912, PLR0915
                 put(paths.lows, s2, smallest(n2))
                 put(paths.lows, s3, smallest(n3))
             if job == FINISH:
-                winner(sums, frame, found, y, x + step * k, smallest(low))
+                level = winner(sums, frame, found, y, x + step * k, smallest(low))
+                if packed == 1:
+                    start_of = pixel * levels
+                    keep_costs(paths.sums, start_of, PACKED, frame, found, y, x + step * k, level)
+                else:
+                    keep_costs(scratch, k * levels, 0, frame, found, y, x + step * k, level)
             s0, s1, s2, s3 = s0 + ways.y0, s1 + ways.y1, s2 + ways.y2, s3 + ways.y3
 
 
@@ -389,30 +416,32 @@ def sweep(costs: Any, paths: Any, found: Any, frame: Any, ways: Any, room: Any, 
     _walk(costs, paths, found, frame, ways, room, tile, tile.job, np.int64(frame.paths != 4), 0)
 
 
-@kernel(types.void(_u16, _f32, _f32, _int, _int, _int, _int, _int))
+@kernel(types.void(_u16, _f32, _f32, named(Frame, [_int] * 6), _int, _int, _int, _int))
 def disagreement(
     levels_right: Any,
     disparity: Any,
     out: Any,
-    width: int,
-    reach: int,
-    first: int,
+    frame: Any,
     low: int,
     levels: int,
+    top: int,
+    bottom: int,
 ) -> Any:
     """|d - d_right(x - d)| for each left pixel, NaN where the match leaves the right image.
 
-    levels_right: (h, reach) of `Winners`, the right image's pixel 0 at first + width - 1.
-    disparity: (h, w) levels above `low`, turned into pixels here. levels: number of true levels.
+    levels_right: `Winners.right_level`. disparity: (h, w) levels above `low`, turned into pixels
+    here. levels: number of true levels. Rows top..bottom-1.
     """
-    for y in range(len(disparity) // width):
+    width = frame.width
+    last = frame.origin - low
+    for y in range(top, bottom):
         for x in range(width):
             value = disparity[y * width + x] + np.float32(low)
             disparity[y * width + x] = value
             xr = x - np.int64(np.floor(value + np.float32(0.5)))
             gap = np.float32(np.nan)
             if 0 <= xr < width:
-                level = np.int64(levels_right[y * reach + first + width - 1 - xr])
+                level = np.int64(levels_right[y * frame.reach + last - xr])
                 if level < levels:
                     gap = abs(value - np.float32(level + low))
             out[y * width + x] = gap

@@ -221,6 +221,13 @@ def _index_of(typing: Any, a: Any, value: Any, start: Any) -> Any:
     return a(a, scalar, scalar), code
 
 
+def _equal(typing: Any, a: Any, b: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.sext(builder.icmp_unsigned("==", args[0], args[1]), _vector(a))
+
+    return a(a, b), code
+
+
 def _moved_of(start: int) -> Any:
     def moved(typing: Any, a: Any, b: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -301,6 +308,8 @@ with_bit = _intrinsic(_with_bit)
 """with_bit(a, b, c): a << 1 | (b < c) in each lane."""
 index_of = _intrinsic(_index_of)
 """index_of(a, s, start): lane k is start + k where a == s, else the largest number."""
+equal = _intrinsic(_equal)
+"""equal(a, b): every bit of lane k is 1 where a == b, else 0."""
 no_more = _intrinsic(_no_more)
 """no_more(a, b, start, c): lane k is start + k where a <= b, else that of c."""
 apart = _intrinsic(_apart)
