@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fathom.catalog import Entry, create, entries
     from fathom.combine.check import Finding, check_pair
+    from fathom.combine.mend import Mended, mend_pair
     from fathom.core import (
         Camera,
         Depth,
@@ -40,16 +41,41 @@ if TYPE_CHECKING:
         UsageError,
         View,
     )
+    from fathom.data import Dataset, open_dataset, read_sample, write_sample
+    from fathom.eval.protocol import Protocol
+    from fathom.eval.protocols import protocol, protocols
+    from fathom.eval.scores import Scores
+    from fathom.eval.scoring import score
+    from fathom.geometry.accuracy import accuracy_at
+    from fathom.geometry.measuring import measure_length, measure_object, measure_point
     from fathom.geometry.rectify import Rectification, rectify
-    from fathom.io.calibration import read_calibration
+    from fathom.io.calibration import read_calibration, write_calibration
     from fathom.io.images import read_view
     from fathom.io.result import Result, read_result
+    from fathom.rigs.boards import Board
+    from fathom.rigs.bundle import bundle_adjust
+    from fathom.rigs.calibrate import CalibrateOptions, RigCalibration, calibrate_rig
+    from fathom.rigs.drift import refine_rotation
+    from fathom.rigs.features import match_features
+    from fathom.rigs.triangulate import PosedCamera, sparse_depth, triangulate
+    from fathom.rigs.uncalibrated import rectify_uncalibrated
     from fathom.scene.cloud import CloudOptions, point_cloud
     from fathom.workflows.pairs import read_pair
 
 _HOMES = {
-    "fathom.catalog": ("Entry", "create", "entries"),
-    "fathom.combine.check": ("Finding", "check_pair"),
+    "fathom.catalog": (
+        "Entry",
+        "create",
+        "entries",
+    ),
+    "fathom.combine.check": (
+        "Finding",
+        "check_pair",
+    ),
+    "fathom.combine.mend": (
+        "Mended",
+        "mend_pair",
+    ),
     "fathom.core": (
         "Camera",
         "Depth",
@@ -74,18 +100,67 @@ _HOMES = {
         "UsageError",
         "View",
     ),
-    "fathom.geometry.rectify": ("Rectification", "rectify"),
-    "fathom.io.calibration": ("read_calibration",),
+    "fathom.data": (
+        "Dataset",
+        "open_dataset",
+        "read_sample",
+        "write_sample",
+    ),
+    "fathom.eval.protocol": ("Protocol",),
+    "fathom.eval.protocols": (
+        "protocol",
+        "protocols",
+    ),
+    "fathom.eval.scores": ("Scores",),
+    "fathom.eval.scoring": ("score",),
+    "fathom.geometry.accuracy": ("accuracy_at",),
+    "fathom.geometry.measuring": (
+        "measure_length",
+        "measure_object",
+        "measure_point",
+    ),
+    "fathom.geometry.rectify": (
+        "Rectification",
+        "rectify",
+    ),
+    "fathom.io.calibration": (
+        "read_calibration",
+        "write_calibration",
+    ),
     "fathom.io.images": ("read_view",),
-    "fathom.io.result": ("Result", "read_result"),
-    "fathom.scene.cloud": ("CloudOptions", "point_cloud"),
+    "fathom.io.result": (
+        "Result",
+        "read_result",
+    ),
+    "fathom.rigs.boards": ("Board",),
+    "fathom.rigs.bundle": ("bundle_adjust",),
+    "fathom.rigs.calibrate": (
+        "CalibrateOptions",
+        "RigCalibration",
+        "calibrate_rig",
+    ),
+    "fathom.rigs.drift": ("refine_rotation",),
+    "fathom.rigs.features": ("match_features",),
+    "fathom.rigs.triangulate": (
+        "PosedCamera",
+        "sparse_depth",
+        "triangulate",
+    ),
+    "fathom.rigs.uncalibrated": ("rectify_uncalibrated",),
+    "fathom.scene.cloud": (
+        "CloudOptions",
+        "point_cloud",
+    ),
     "fathom.workflows.pairs": ("read_pair",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Board",
+    "CalibrateOptions",
     "Camera",
     "CloudOptions",
+    "Dataset",
     "Depth",
     "Disparity",
     "Entry",
@@ -93,15 +168,20 @@ __all__ = [
     "FathomError",
     "Finding",
     "InputError",
+    "Mended",
     "MetricMono",
     "MissingExtraError",
     "MonoSample",
     "PointCloud",
+    "PosedCamera",
+    "Protocol",
     "Rectification",
     "RelativeDepth",
     "RelativeMono",
     "ResourceError",
     "Result",
+    "RigCalibration",
+    "Scores",
     "Source",
     "SparseDepth",
     "StereoCalibration",
@@ -112,15 +192,34 @@ __all__ = [
     "UsageError",
     "View",
     "__version__",
+    "accuracy_at",
+    "bundle_adjust",
+    "calibrate_rig",
     "check_pair",
     "create",
     "entries",
+    "match_features",
+    "measure_length",
+    "measure_object",
+    "measure_point",
+    "mend_pair",
+    "open_dataset",
     "point_cloud",
+    "protocol",
+    "protocols",
     "read_calibration",
     "read_pair",
     "read_result",
+    "read_sample",
     "read_view",
     "rectify",
+    "rectify_uncalibrated",
+    "refine_rotation",
+    "score",
+    "sparse_depth",
+    "triangulate",
+    "write_calibration",
+    "write_sample",
 ]
 
 
