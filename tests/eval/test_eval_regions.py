@@ -42,6 +42,42 @@ def test_repetitive_is_where_a_window_is_met_again():
     assert not r.repetitive(ramp).any()  # alike at every shift: no peak
 
 
+def repetitive_twin(grey, first, last):
+    """Every window with every other of its row, in float64."""
+    height, width = grey.shape
+    padded = np.pad(grey.astype(np.float64), 3, mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7))
+    apart = windows - windows.mean(axis=(2, 3), keepdims=True)
+    spread = (apart**2).mean(axis=(2, 3))
+    found = np.zeros(grey.shape, bool)
+
+    def alike(y, x, shift):
+        if x + shift > width - 4:  # the window would leave the image
+            return -1
+        both = (apart[y, x] * apart[y, x + shift]).mean()
+        return both / np.sqrt(spread[y, x] * spread[y, x + shift] + 16)
+
+    for y in range(height):
+        for shift in range(first, last + 1):
+            for x in range(3, width - shift):
+                less, peak, more = (alike(y, x, shift + k) for k in (-1, 0, 1))
+                if peak >= 0.95 and peak > less + 1e-3 and peak > more + 1e-3:
+                    found[y, x] = found[y, x + shift] = True
+    return found & ~r.textureless(grey, 7)
+
+
+@pytest.mark.parametrize("pixels", [1 << 16, 300])  # one band of rows, and many
+def test_repetitive_equals_its_twin(pixels, monkeypatch):
+    monkeypatch.setattr(r, "_BAND_PIXELS", pixels)
+    x = np.arange(44)
+    waves = 100 + 60 * np.sin(2 * np.pi * x / 9)
+    grey = (np.tile(waves, (23, 1)) + noise(3, 0, 35)[:23, :44]).astype(np.uint8)
+    found = r.repetitive(grey, 4, 14)
+    twin = repetitive_twin(grey, 4, 14)
+    assert 0.2 < twin[:, 12:32].mean() < 0.98
+    np.testing.assert_array_equal(found, twin)
+
+
 def test_smooth_texture_is_not_repetitive_at_the_border():
     import cv2
 

@@ -13,7 +13,18 @@ import numpy as np
 from fathom.core.errors import InputError
 
 if TYPE_CHECKING or "jaxtyping" in sys.modules:
-    from jaxtyping import Bool, Float32, Float64, Int32, Num, Shaped, UInt8, UInt16, UInt64
+    from jaxtyping import (
+        Bool,
+        Float,
+        Float32,
+        Float64,
+        Int32,
+        Num,
+        Shaped,
+        UInt8,
+        UInt16,
+        UInt64,
+    )
 else:
 
     class _Unchecked:
@@ -22,11 +33,12 @@ else:
         def __class_getitem__(cls, item: Any) -> Any:
             return item[0]
 
-    Bool = Float32 = Float64 = Int32 = Num = Shaped = UInt8 = UInt16 = UInt64 = _Unchecked
+    Bool = Float = Float32 = Float64 = Int32 = Num = Shaped = UInt8 = UInt16 = UInt64 = _Unchecked
 
 __all__ = [
     "Array",
     "Bool",
+    "Float",
     "Float32",
     "Float64",
     "Int32",

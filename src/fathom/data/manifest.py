@@ -202,9 +202,7 @@ def _truth(path: Path, row: Row) -> Array | None:
     if kind not in row.cells:
         return None
     scale = _value(path, row, "scale") if "scale" in row.cells else None
-    return read_truth(
-        path.parent / row.cells[kind], kind, row.cells.get("encoding", "auto"), scale
-    )
+    return read_truth(path.parent / row.cells[kind], kind, row.cells.get("encoding", "auto"), scale)
 
 
 def read_truth(

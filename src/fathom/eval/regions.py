@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fathom.classical.parallel import run_blocks, thread_count
 from fathom.core.arrays import Array, Bool, Float32, UInt8
 from fathom.core.errors import InputError, UsageError
 from fathom.core.maps import Disparity
@@ -25,6 +26,7 @@ COMPUTED = (
 )
 FROM_MASKS = ("reflective", "transparent", "moving", "shadow")
 _WINDOW = 7
+_BAND_PIXELS = 1 << 16
 _PEAK = np.float32(1e-3)
 """By how much a correlation must exceed its neighbours: a ramp is like itself at every shift."""
 
@@ -78,30 +80,61 @@ def repetitive(grey: Grey, first: int = 4, last: int | None = None, alike: float
     shifts are less alike), to either side. last: None takes an eighth of the width, at most 96.
     Matching costs have more than one minimum there.
     """
+    height, width = grey.shape
+    last = min(max(width // 8, first + 1), 96) if last is None else last
+    found: Array = np.zeros(grey.shape, dtype=np.bool_)
+    pad = _WINDOW // 2
+    # Bands of rows: what belongs to one stays in the processor's cache, and threads share them.
+    band = max(_WINDOW, _BAND_PIXELS // width)
+
+    def do(i: int) -> None:
+        top = i * band
+        low, high = max(0, top - pad), min(height, top + band + pad)
+        again = _met_again(grey[low:high], first, last, np.float32(alike))
+        found[top : top + band] = again[top - low : top - low + band]
+
+    run_blocks(do, -(-height // band), thread_count(None))
+    found &= ~textureless(grey, _WINDOW)
+    return found
+
+
+def _met_again(grey: Grey, first: int, last: int, alike: np.float32) -> Mask:
+    """`repetitive` of some rows; the upper and lower three are not those of the whole image."""
     import cv2
 
-    width = grey.shape[1]
-    last = min(max(width // 8, first + 1), 96) if last is None else last
-    values = grey.astype(np.float32)
-    side = (_WINDOW, _WINDOW)
-    mean = cv2.blur(values, side)
-    spread = np.maximum(cv2.blur(values * values, side) - mean * mean, 0)
-    found: Array = np.zeros(grey.shape, dtype=np.bool_)
-    recent: list[Array] = []
-    for shift in range(first - 1, min(last, width - _WINDOW) + 2):
-        a, b = (slice(None), slice(shift, None)), (slice(None), slice(None, width - shift))
-        both = cv2.blur(values[a] * values[b], side) - mean[a] * mean[b]
-        now = both / np.sqrt(spread[a] * spread[b] + np.float32(16))
+    width, side, pad = grey.shape[1], (_WINDOW, _WINDOW), _WINDOW // 2
+    values = grey.astype(np.uint16)  # products and their sums stay whole numbers
+
+    def window_mean(products: Array, out: Array | None = None) -> Array:
+        mean: Array = cv2.boxFilter(products, cv2.CV_32F, side, dst=out)
+        return mean
+
+    mean = window_mean(values)
+    spread = np.maximum(window_mean(values * values) - mean * mean, 0)
+    found: Array = np.zeros(values.shape, dtype=np.bool_)
+    product, work = np.empty_like(values), np.empty_like(mean)
+    ring = np.empty((3, *mean.shape), np.float32)  # the correlations of the last three shifts
+    for i, shift in enumerate(range(first - 1, min(last, width - _WINDOW) + 2)):
+        size = width - shift
+        a, b, here = np.s_[:, shift:], np.s_[:, :size], np.s_[:, :size]
+        now = window_mean(np.multiply(values[a], values[b], out=product[here]), ring[i % 3][here])
+        now -= np.multiply(mean[a], mean[b], out=work[here])
+        scale = np.multiply(spread[a], spread[b], out=work[here])
+        scale += np.float32(16)
+        now /= np.sqrt(scale, out=scale)
         # Windows that leave either image mix in pixels that the other one does not have.
-        now[:, : _WINDOW // 2] = now[:, now.shape[1] - _WINDOW // 2 :] = -1
-        recent = [*recent[-2:], now]
-        if len(recent) == 3:
-            # The three share their left ends; the peak is that of the middle shift.
-            less, peak, more = (r[:, : now.shape[1]] for r in recent)
-            left = (peak >= alike) & (peak > less + _PEAK) & (peak > more + _PEAK)
-            found[:, : left.shape[1]] |= left
-            found[:, shift - 1 : shift - 1 + left.shape[1]] |= left
-    found &= ~textureless(grey, _WINDOW)
+        now[:, :pad] = now[:, size - pad :] = -1
+        if i < 2:
+            continue
+        # The three share their left ends; the peak is that of the middle shift.
+        less, peak, more = (ring[(i + k) % 3][here] for k in (1, 2, 3))
+        met = peak >= alike
+        if met.any():
+            peak = np.subtract(peak, _PEAK, out=work[here])
+            met &= peak > less
+            met &= peak > more
+            found[here] |= met
+            found[:, shift - 1 : shift - 1 + size] |= met
     return found
 
 

@@ -59,7 +59,7 @@ def result_folder(path: PathLike) -> Iterator[Path]:
         try:
             staging.mkdir()
             yield staging
-            with _interrupts_deferred():
+            with interrupts_deferred():
                 _commit(staging, target, path)
         except BaseException as error:
             _discard(staging, target)
@@ -329,7 +329,7 @@ def _alive(process: int) -> bool:
 
 
 @contextmanager
-def _interrupts_deferred() -> Iterator[None]:
+def interrupts_deferred() -> Iterator[None]:
     """Ctrl-C inside the block takes effect at its end; only the main thread can arrange that."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -27,8 +27,6 @@ PAPERS = {
     "tabloid": (279.4, 431.8),
 }
 """Width and height in millimetres, upright (ISO 216, ANSI)."""
-RADIUS = {"circles": 0.3, "asymmetric-circles": 0.45}
-"""Radius of a circle as a share of the step; asymmetric neighbours are 1.41 steps apart."""
 _EDGE = 5.0  # mm that printers cannot reach
 _FOOT = 13.0  # mm below the board for ruler and text
 _RULER = 100.0
@@ -109,8 +107,8 @@ def board_sheet(board: Board, paper: str = "a4") -> Sheet:
 def board_shapes(board: Board) -> tuple[list[Shape], float, float]:
     """The board alone: its black shapes, width and height, in millimetres from its corner."""
     step = 1000 * board.square
-    if board.kind in RADIUS:
-        radius = RADIUS[board.kind] * step
+    if board.radius:
+        radius = 1000 * board.radius
         flat = 1000 * board.points[:, :2] + radius
         width, height = (1000 * v + 2 * radius for v in board.extent)
         return [Circle(float(x), float(y), radius) for x, y in flat], width, height

@@ -141,9 +141,9 @@ def _corners(image: Array, points: BoardPoints, board: Board, scale: float) -> A
     rows = points.ids // board.grid[0]
     for i in range(1, len(places)):
         if rows[i] == rows[i - 1]:
-            pen.line([places[i - 1], places[i]], fill=_GREEN, width=1)
+            pen.line([places[i - 1], places[i]], fill=_GREEN, width=2)
     for x, y in places:
-        pen.ellipse((x - 2, y - 2, x + 2, y + 2), outline=_MAGENTA)
+        pen.ellipse((x - 3, y - 3, x + 3, y + 3), outline=_MAGENTA, width=2)
     x, y = places[0]
     pen.ellipse((x - 7, y - 7, x + 7, y + 7), outline=_YELLOW, width=2)
     return np.asarray(sheet)

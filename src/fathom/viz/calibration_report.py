@@ -11,6 +11,23 @@ _VERDICT = {
     "usable": "Usable, with a weakness: see the criteria that are not good.",
     "poor": "Not good enough: depth from it will be wrong where a criterion is poor.",
 }
+_NEXT = {
+    "good": "Nothing has to be shot again. Views such as these would make it surer still:",
+    "usable": "Add views such as these to the ones there are, and calibrate again; first things "
+    "first:",
+    "poor": "Add views such as these to the ones there are, and calibrate again, before measuring "
+    "anything; first things first:",
+}
+_WHY = {
+    "reprojection RMS": "how far the points lie from where the cameras expect them; high: blur, "
+    "a board that is bent or moved, or the wrong lens model",
+    "row error": "matchers search along rows: half a pixel off costs matches and adds noise",
+    "views kept": "fewer determine the lens poorly",
+    "common view": "where no board was, the lens is a guess, and so is depth there",
+    "largest angle": "a board that faces the camera says nothing about the focal length",
+    "focal length": "the same share in every depth",
+    "baseline": "the same share in every depth; the board's true square comes on top",
+}
 
 
 def calibration_report(info: Mapping[str, Any], pictures: Mapping[str, Array]) -> str:
@@ -21,11 +38,12 @@ def calibration_report(info: Mapping[str, Any], pictures: Mapping[str, Array]) -
     report.section("Is it good enough?")
     report.add_text(_VERDICT[info["level"]])
     report.add_table(
-        ("criterion", "value", "good", "usable", "level"),
+        ("criterion", "value", "good", "usable", "level", "why it matters"),
         [_criterion(c) for c in info["criteria"]],
     )
     report.section("What to shoot next")
     if info["shoot_next"]:
+        report.add_text(_NEXT[info["level"]])
         report.add_table(("add",), [(line,) for line in info["shoot_next"]])
     else:
         report.add_text("Nothing is missing: places, slants and distances are all there.")
@@ -85,7 +103,7 @@ def _headline(info: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _criterion(values: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+def _criterion(values: Mapping[str, Any]) -> tuple[str, ...]:
     sign = "≥" if values["better"] == "more" else "≤"
     unit = values["unit"]
     return (
@@ -94,6 +112,7 @@ def _criterion(values: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
         f"{sign} {values['good']:.3g} {unit}".strip(),
         f"{sign} {values['usable']:.3g} {unit}".strip(),
         values["level"],
+        next((why for name, why in _WHY.items() if values["name"].startswith(name)), ""),
     )
 
 
@@ -113,6 +132,16 @@ def _views(report: Report, info: Mapping[str, Any]) -> None:
         for view in info["views"]["kept"]
     ]
     report.add_table(headers, rows)
+    single = [
+        (v["name"], f"{v['camera']} camera only", round(v["rms_px"], 3))
+        for v in info["views"]["one_camera"]
+    ]
+    if single:
+        report.add_text(
+            "Views with the board in one image only say nothing about the rig, but help that "
+            "camera's lens and focal length:"
+        )
+        report.add_table(("view", "seen by", "RMS, px"), single)
     dropped = [(d["name"], d["code"], d["reason"]) for d in info["views"]["left_out"]]
     if dropped:
         report.add_table(("left out", "code", "why"), dropped)

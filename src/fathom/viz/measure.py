@@ -42,6 +42,7 @@ def measure_picture(
     sheet = Image.fromarray(tinted).resize(size, way)
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(15)
+    taken: list[tuple[float, float, float, float]] = []
     for i, measure in enumerate(measures):
         color = _COLORS[i % len(_COLORS)]
         if isinstance(measure, PointMeasure):
@@ -64,7 +65,7 @@ def measure_picture(
                 f"{i + 1}: {value(measure.distance, measure.distance_sigma)} away, "
                 f"{length(measure.width)} x {length(measure.height)}"
             )
-        _label(pen, words, at, size, color, font)
+        _label(pen, words, at, taken, size, color, font)
     out: Array = np.asarray(sheet)
     return out
 
@@ -99,14 +100,24 @@ def _label(
     pen: "ImageDraw",
     words: str,
     at: tuple[float, float],
+    taken: list[tuple[float, float, float, float]],
     size: tuple[int, int],
     color: RGB,
     font: "FreeTypeFont | ImageFont",
 ) -> None:
-    """Words beside a place, moved so that they stay within the picture."""
+    """Words beside a place, moved so that they stay within the picture and off those `taken`."""
     x0, y0, x1, y1 = pen.textbbox((0, 0), words, font=font)
     width, height = x1 - x0 + 10, y1 - y0 + 8
     x = min(max(2.0, at[0] + 12), max(2.0, size[0] - width - 2))
-    y = min(max(2.0, at[1] - height - 8), max(2.0, size[1] - height - 2))
+    lowest = max(2.0, size[1] - height - 2)
+    y = min(max(2.0, at[1] - height - 8), lowest)
+    places = sorted(np.arange(2.0, lowest + 1, 4.0).tolist(), key=lambda place: abs(place - y))
+    for place in [y, *places]:
+        if not any(
+            x < c and a < x + width and place < d and b < place + height for a, b, c, d in taken
+        ):
+            y = place
+            break
+    taken.append((x, y, x + width, y + height))
     pen.rectangle([x, y, x + width, y + height], fill=_DARK)
     pen.text((x + 5 - x0, y + 4 - y0), words, font=font, fill=color)

@@ -4,7 +4,7 @@ The file refers to nothing outside itself, so it opens from any disk, offline, f
 content security policy makes the browser hold it to that. All text is escaped.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -15,6 +15,8 @@ import numpy as np
 from fathom.core import Camera, Depth, Disparity, PointCloud, StereoPair
 from fathom.core.arrays import UInt8
 from fathom.core.errors import UsageError
+from fathom.viz.bars import share_bars
+from fathom.viz.compare_viewer import Sheet, compare_viewer
 from fathom.viz.embed import Picture, data_uri
 from fathom.viz.text import label_of, text_of
 from fathom.viz.viewers import MapLayer, cloud_viewer, map_viewer, stereo_layers
@@ -43,6 +45,11 @@ class Report:
         paragraphs = [p for p in text.split("\n\n") if p.strip()]
         return self._add("".join(f"<p>{escape(p)}</p>" for p in paragraphs))
 
+    def add_list(self, sentences: Iterable[str]) -> "Report":
+        """Sentences below each other, each with a bullet."""
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+        return self._add(f"<ul>{items}</ul>" if items else "")
+
     def add_findings(self, findings: Iterable[Mapping[str, Any]]) -> "Report":
         """What a reader has to know first, each in a coloured box.
 
@@ -61,9 +68,17 @@ class Report:
         return self._add(f'<dl class="facts">{"".join(pairs)}</dl>' if pairs else "")
 
     def add_table(
-        self, headers: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = ""
+        self,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        caption: str = "",
+        *,
+        best: Collection[tuple[int, int]] = (),
+        right: Collection[int] = (),
     ) -> "Report":
-        """A table; columns that hold only numbers are set to the right.
+        """A table; columns that hold only numbers, and those in `right`, are set to the right.
+
+        best: (row, column) of the cells to mark.
 
         Raises `UsageError` for a row of another length than the headers.
         """
@@ -76,7 +91,7 @@ class Report:
                     expected=str(len(headers)),
                 )
         numeric = [
-            bool(rows) and all(_is_number(row[i]) or row[i] is None for row in rows)
+            i in right or (bool(rows) and all(_is_number(row[i]) or row[i] is None for row in rows))
             for i in range(len(headers))
         ]
         kinds = [' class="number"' if n else "" for n in numeric]
@@ -85,9 +100,12 @@ class Report:
         )
         body = "".join(
             "<tr>"
-            + "".join(f"<td{k}>{escape(text_of(v))}</td>" for v, k in zip(row, kinds, strict=True))
+            + "".join(
+                f"<td{_marked(kinds[i], (at, i) in best)}>{escape(text_of(v))}</td>"
+                for i, v in enumerate(row)
+            )
             + "</tr>"
-            for row in rows
+            for at, row in enumerate(rows)
         )
         return self._add(
             f'<div class="wide"><table>{_caption(caption)}<thead><tr>{head}</tr></thead>'
@@ -116,6 +134,10 @@ class Report:
         note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
         return self._add(f'<figure><img src="{data_uri(picture)}" alt="{words}">{note}</figure>')
 
+    def add_svg(self, svg: str) -> "Report":
+        """A drawing that is an `<svg>` element already; its texts must be escaped."""
+        return self._add(f"<figure>{svg}</figure>")
+
     def add_map_viewer(
         self,
         image: UInt8[np.ndarray, "h w 3"],
@@ -133,6 +155,17 @@ class Report:
         """A 3D view of a cloud; see `viewers.cloud_viewer`."""
         self._use("cloud_viewer.js")
         return self._add(cloud_viewer(cloud, caption=caption))
+
+    def add_compare_viewer(self, sheets: Sequence[Sheet], caption: str = "") -> "Report":
+        """Methods beside each other on the same pictures; see `compare_viewer.compare_viewer`."""
+        self._use("compare_viewer.js")
+        return self._add(compare_viewer(sheets, caption))
+
+    def add_bars(
+        self, groups: Sequence[tuple[str, Sequence[float | None]]], series: Sequence[str]
+    ) -> "Report":
+        """Groups of bars of shares 0..1, one bar a series; see `bars.share_bars`."""
+        return self._add(share_bars(groups, series))
 
     def html(self) -> str:
         """The whole page."""
@@ -274,6 +307,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         else:
             rows.append((label, text_of(value)))
     return rows
+
+
+def _marked(kind: str, best: bool) -> str:
+    if not best:
+        return kind
+    return ' class="number best"' if kind else ' class="best"'
 
 
 def _is_number(value: Any) -> bool:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fathom.combine.check import check_pair
 from fathom.core.arrays import Array
 from fathom.core.errors import FathomError, InputError, UsageError
 from fathom.core.maps import Disparity
@@ -20,8 +20,8 @@ from fathom.geometry.resize import resize_disparity
 from fathom.io.files import in_file
 from fathom.io.pairing import FoundPairs, PairFiles
 from fathom.workflows.pairs import PairOptions, load_pair
+from fathom.workflows.truths import truth_files
 
-_MAPS = (".pfm", ".png", ".npy")
 _DENSE = 0.5
 """Share of pixels with truth above which what hides what can be told from it."""
 
@@ -60,9 +60,11 @@ def cases_of_files(
     options: PairOptions,
     encoding: str = "auto",
     scale: float | None = None,
+    check: bool = True,
 ) -> Cases:
     """Pairs of one's own. truth: disparity files, folders or globs, one for each pair, by name or
-    in their order. encoding, scale: of the truth (`data.manifest`).
+    in their order. encoding, scale: of the truth (`data.manifest`). check: whether what the pair
+    check finds becomes a note.
 
     Raises `UsageError` if there are not as many truths as pairs, or for an unknown encoding.
     """
@@ -75,7 +77,8 @@ def cases_of_files(
     def load(index: int) -> Loaded:
         pair = found.pairs[index]
         file = None if files is None else files[index]
-        return _own_pair(pair, file, options, encoding, scale)
+        loaded = _own_pair(pair, file, options, encoding, scale)
+        return _checked(loaded) if check else loaded
 
     lonely = tuple(
         (path.name, InputError("has no partner in the other folder", file=path))
@@ -106,6 +109,13 @@ def _own_pair(
     return prepared(Loaded(sample, loaded.unseen, loaded.notes))
 
 
+def _checked(loaded: Loaded) -> Loaded:
+    pair = loaded.sample.pair
+    found = check_pair(pair.left, pair.right, pair.rig)
+    notes = (f"{finding.message}; {finding.remedy}" for finding in found)
+    return replace(loaded, notes=(*loaded.notes, *notes))
+
+
 def prepared(loaded: Loaded) -> Loaded:
     """With `nonocc` computed where the truth is dense enough to tell; an empty truth is none."""
     sample, notes = loaded.sample, loaded.notes
@@ -118,8 +128,8 @@ def prepared(loaded: Loaded) -> Loaded:
         return loaded
     if not dense(sample.truth):
         note = (
-            f"the truth knows {sample.truth.share_known:.1%} of the pixels: too few to tell what is "
-            "occluded"
+            f"the truth knows {sample.truth.share_known:.1%} of the pixels: too few to tell what "
+            "is occluded"
         )
         return Loaded(sample, loaded.unseen, (*notes, note))
     return Loaded(with_visible(sample), loaded.unseen, notes)
@@ -153,39 +163,6 @@ def cases_of_dataset(
 
     source = {"format": dataset.format, "root": str(root), "split": dataset.split}
     return Cases(source, list(dataset.names), load)
-
-
-def truth_files(found: FoundPairs, truth: Sequence[str | Path]) -> list[Path]:
-    """The truth's file of each pair: by the left image's name where all have one, else by order.
-
-    Raises `UsageError` for another number of files than pairs, `InputError` for a folder or glob
-    without a map.
-    """
-    files = [file for argument in truth for file in _files(argument)]
-    by_name = {file.stem: file for file in files}
-    names = [pair.name for pair in found.pairs]
-    if len(by_name) == len(files) and all(name in by_name for name in names):
-        return [by_name[name] for name in names]
-    if len(files) != len(names):
-        raise UsageError(
-            f"there are {len(names)} pairs and {len(files)} truths",
-            field="truth",
-            expected="one file for each pair, named as the left image or in the same order",
-        )
-    return files
-
-
-def _files(argument: str | Path) -> list[Path]:
-    path = Path(argument)
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in _MAPS)
-    elif has_magic(str(argument)) and not path.exists():
-        files = sorted(Path(p) for p in glob(str(argument), recursive=True))  # noqa: PTH207
-    else:
-        return [path]
-    if not files:
-        raise InputError("holds no disparity map", file=argument, expected=" or ".join(_MAPS))
-    return files
 
 
 def without_unseen(disparity: Disparity, unseen: Array | None) -> Disparity:

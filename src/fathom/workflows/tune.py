@@ -9,7 +9,6 @@ the start by the score it was chosen by.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ from fathom.eval.metrics import bad
 from fathom.io.pairing import FoundPairs
 from fathom.workflows.depth import Listener, warm_up
 from fathom.workflows.pairs import PairOptions, load_pair
+from fathom.workflows.truths import truth_files
 from fathom.workflows.tune_grids import UNTUNED, grids
 
 Notify = Callable[[str], None]
@@ -272,17 +272,7 @@ def _read_truths(
 ) -> list[Disparity]:
     from fathom.io.maps import read_disparity
 
-    files = [file for argument in truth for file in _truth_files(argument)]
-    by_name = {file.stem: file for file in files}
-    names = [pair.name for pair in found.pairs]
-    if len(by_name) == len(files) and all(name in by_name for name in names):
-        files = [by_name[name] for name in names]
-    if len(files) != len(pairs):
-        raise UsageError(
-            f"there are {len(pairs)} pairs and {len(files)} truths",
-            field="truth",
-            expected="one file for each pair, named as the left image or in the same order",
-        )
+    files = truth_files(found, truth)
     truths = []
     for file, pair in zip(files, pairs, strict=True):
         values = Disparity(read_disparity(file))
@@ -296,19 +286,6 @@ def _read_truths(
             )
         truths.append(values)
     return truths
-
-
-def _truth_files(argument: str | Path) -> list[Path]:
-    path = Path(argument)
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".pfm", ".png", ".npy"))
-    elif has_magic(str(argument)) and not path.exists():
-        files = sorted(Path(p) for p in glob(str(argument), recursive=True))  # noqa: PTH207
-    else:
-        return [path]
-    if not files:
-        raise InputError("holds no disparity map", file=argument, expected=".pfm, .png or .npy")
-    return files
 
 
 def _check(pairs: Sequence[StereoPair], truths: Sequence[Disparity] | None) -> None:

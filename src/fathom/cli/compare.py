@@ -1,0 +1,236 @@
+"""`fathom compare`."""
+
+import argparse
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+from fathom.cli.console import percent, progress_bar, say, show_json, table, warn
+from fathom.cli.flags import Parser, add_fields, taken
+from fathom.core.errors import UsageError
+from fathom.data.registry import reader
+from fathom.io.pairing import find_pairs
+from fathom.workflows.compare import FILES, Compared, CompareOptions, compare
+from fathom.workflows.compare_cases import Cases, cases_of_dataset, cases_of_files
+from fathom.workflows.depth import Listener
+from fathom.workflows.pairs import PairOptions
+
+EXAMPLES = """examples:
+  fathom compare left.png right.png -o report
+  fathom compare left.png right.png --truth disparity.pfm --methods sgm,opencv-sgbm,census
+  fathom compare left/ right/ --truth truth/ --truth-encoding uint16 --truth-scale 1/256
+  fathom compare left.png right.png --methods opencv-sgbm,opencv-sgbm:mode=hh,sgm:p2=80
+  fathom compare --data kitti --format kitti-2015 --limit 20 --protocol kitti-2015
+  fathom compare --data pairs.csv                    (a list of your own, docs/datasets.md)
+
+Ctrl-C writes the report of the pairs done so far, unless DIR holds an earlier one, which stays.
+
+exit code 0: all well; 1: a pair or a method failed, is named, and the rest was done
+
+files written to the output folder:
+"""
+
+
+def run(words: list[str]) -> int:
+    """Parses `words`, compares, prints the table; returns 0, or 1 if something failed."""
+    format = _format_of(words)
+    arguments = _parser(format).parse_args(words)
+    options = CompareOptions(**taken(arguments, CompareOptions))
+    cases = _cases(arguments, format, options.check)
+    total = len(cases) if options.limit is None else min(options.limit, len(cases))
+    out = Path(arguments.output)
+    with progress_bar(total, "pairs") as advance:
+        compared = compare(cases, out, options, Listener(say, warn), advance)
+    if arguments.json:
+        show_json({**compared.info, "folder": str(out)})
+    else:
+        _show(compared, out)
+    return compared.exit_code
+
+
+def _cases(arguments: argparse.Namespace, format: str | None, check: bool) -> Cases:
+    if arguments.data is not None:
+        return _of_dataset(arguments, format)
+    for name in ("format", "split"):
+        if getattr(arguments, name, None) is not None:
+            raise UsageError(
+                "belongs to --data", field=name, remedy="give --data ROOT, or leave it"
+            )
+    if arguments.left is None:
+        raise UsageError("no image given", field="LEFT", remedy="see: fathom compare --help")
+    options = PairOptions(**taken(arguments, PairOptions))
+    if arguments.right is None and options.layout is None:
+        raise UsageError(
+            "two images are needed", field="RIGHT", remedy="see: fathom compare --help"
+        )
+    found = find_pairs(arguments.left, arguments.right)
+    encoding, scale = arguments.truth_encoding, arguments.truth_scale
+    if arguments.truth is None and (encoding is not None or scale is not None):
+        raise UsageError("belongs to --truth", field="truth-encoding", remedy="give --truth FILE")
+    return cases_of_files(found, arguments.truth, options, encoding or "auto", scale, check)
+
+
+def _of_dataset(arguments: argparse.Namespace, format: str | None) -> Cases:
+    given = {} if format is not None else taken(arguments, PairOptions)
+    truth = format is None and arguments.truth is not None
+    if arguments.left is not None or truth or given:
+        raise UsageError(
+            "a data set brings its own images, truth and calibration",
+            field="data",
+            value=arguments.data,
+            remedy="leave LEFT, RIGHT, --truth and calibration flags out",
+        )
+    own: dict[str, Any] = {} if format is None else taken(arguments, reader(format).options)
+    return cases_of_dataset(Path(arguments.data), format, arguments.split, own)
+
+
+def _format_of(words: list[str]) -> str | None:
+    """The data set named in `words`, looked for ahead of parsing because it brings own flags."""
+    scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    scout.add_argument("--format")
+    try:
+        known, _ = scout.parse_known_args(words)
+    except argparse.ArgumentError:
+        return None
+    return None if known.format is None else str(known.format)
+
+
+def _parser(format: str | None) -> Parser:
+    files = "\n".join(f"  {name:<14}{content}" for name, content in FILES.items())
+    parser = Parser(
+        prog="fathom compare",
+        usage="fathom compare LEFT RIGHT [--truth FILE] [--methods LIST] [-o DIR] ...\n"
+        "       fathom compare --data ROOT [--format NAME] [--limit N] ...",
+        description="Several methods on the same pairs: scores, pictures, where each fails.",
+        epilog=EXAMPLES + files,
+    )
+    parser.add_argument("left", nargs="?", metavar="LEFT", help="image, folder or glob")
+    parser.add_argument("right", nargs="?", metavar="RIGHT", help="the same for the right view")
+    parser.add_argument(
+        "-o",
+        "--output",
+        "--out",
+        default="fathom-compare",
+        metavar="DIR",
+        help="folder to write (default fathom-compare)",
+    )
+    group = parser.add_argument_group("a data set instead of images")
+    group.add_argument("--data", metavar="ROOT", help="its folder, or a list (.csv, .jsonl)")
+    group.add_argument(
+        "--format", metavar="NAME", help="which it is (`fathom dataset list`; default: by folders)"
+    )
+    group.add_argument("--split", metavar="NAME", help="which part (default: its first)")
+    if format is None:
+        group = parser.add_argument_group("pairs of your own")
+        _add_truth(group)
+        add_fields(group, PairOptions)
+    else:
+        # A data set's own flags may have the names of those above (KITTI's --truth noc).
+        clash = {f.name for f in fields(CompareOptions)}
+        group = parser.add_argument_group(f"options of {format}")
+        add_fields(group, reader(format).options, skip=clash)
+    add_fields(parser.add_argument_group("the comparison"), CompareOptions)
+    parser.add_argument("--json", action="store_true", help="print result.json instead of text")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def _add_truth(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--truth",
+        nargs="+",
+        metavar="FILE",
+        help="true disparity of each pair (PFM, PNG, npy), or a folder or glob of them",
+    )
+    group.add_argument(
+        "--truth-encoding",
+        metavar="NAME",
+        help="auto (default: PFM and npy as they are, PNG as KITTI's), uint16, uint8, sintel, fsd",
+    )
+    group.add_argument(
+        "--truth-scale",
+        type=_fraction,
+        metavar="S",
+        help="what one stored number is worth in pixels, as a number or fraction such as 1/256",
+    )
+
+
+def _fraction(text: str) -> float:
+    """A number or a fraction; argparse names the flag where it is neither."""
+    top, _, bottom = text.partition("/")
+    try:
+        value = float(top) / (float(bottom) if bottom else 1.0)
+    except ZeroDivisionError as error:
+        raise ValueError(text) from error
+    if value == 0 or not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _show(compared: Compared, out: Path) -> None:
+    info = compared.info
+    print(f"\n{_table(info)}\n")
+    for sentence in info["summary"]:
+        print(f"- {sentence}")
+    for note in [*_unit_notes(info), *info["notes"]][:10]:
+        print(f"note: {note}")
+    if compared.interrupted:
+        print(f"interrupted: this is of the first {info['samples']} pairs")
+    for failure in info["failures"][:5]:
+        who = ", ".join(part for part in (failure["sample"], failure["method"]) if part)
+        print(f"failed: {who}: {failure['error']}")
+    if len(info["failures"]) > 5:
+        print(f"failed: {len(info['failures']) - 5} more, in {out / 'result.json'}")
+    print(f"wrote {out}/: {', '.join(FILES)}")
+    print(f"open  {out / 'report.html'} ({info['report_bytes'] / 1e6:.1f} MB)")
+
+
+def _unit_notes(info: dict[str, Any]) -> list[str]:
+    """What scoring had to say, such as a truth in another unit; once for each method."""
+    rows: dict[str, Any] = next(iter(info["scores"].values()), {})
+    return [f"{label}: {row['first_note']}" for label, row in rows.items() if row["first_note"]]
+
+
+def _table(info: dict[str, Any]) -> str:
+    """The first metrics under the first mask, or consistency; with time and memory."""
+    metrics = [m for m in info["protocol"]["metrics"] if m["better"] != "as stated"][:6]
+    mask: str | Literal[False] = next(iter(info["scores"]), False)
+    rows: list[list[str]] = []
+    words: list[str] = []
+    for label, method in info["methods"].items():
+        cells = [label, str(method["samples"])]
+        if mask is not False:
+            row = info["scores"][mask].get(label)
+            cells.append(percent(row["known"] if row else None))
+            cells += [_cell(row and row["values"].get(m["name"]), m["unit"]) for m in metrics]
+            cells.append(_cell(info["ssim"].get(label, {}).get("mean"), ""))
+        elif info["consistency"]:
+            found = info["consistency"]["methods"].get(label, {})
+            cells += [
+                _cell(found.get("inconsistency"), ""),
+                _cell(found.get("photometric"), ""),
+                percent(found.get("left-right")),
+                percent(found.get("measured")),
+            ]
+        memory = method["memory_mb"]
+        cells += [
+            _cell(method["seconds_median"], "s"),
+            "-" if memory is None else f"{memory:.0f} MB",
+        ]
+        rows.append(cells)
+    if mask is not False:
+        words = ["known", *(m["name"] for m in metrics), "SSIM"]
+        note = f"[{info['protocol']['name']}, {mask}: {info['protocol']['rules']}]"
+    elif info["consistency"]:
+        words = ["inconsistency", "photometric", "left-right", "measured"]
+        note = "[consistency without truth, filled pixels left out]"
+    else:
+        note = "[nothing to judge by]"
+    return f"{table(['method', 'pairs', *words, 'time', 'memory'], rows)}\n{note}"
+
+
+def _cell(value: float | None, unit: str) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    return percent(value) if unit == "%" else f"{value:.3f} {unit}".rstrip()

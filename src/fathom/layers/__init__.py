@@ -1,0 +1,1 @@
+"""Torch blocks and losses that two or more nets use."""

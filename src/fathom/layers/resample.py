@@ -1,0 +1,58 @@
+"""Moving pixels: warping by a disparity, and upsampling disparities.
+
+Pixel centres are whole numbers and (-0.5, -0.5) is the image's corner, as everywhere in fathom.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fathom.core.arrays import Bool, Float
+
+
+def warp_right(
+    right: Float[Tensor, "b c h w"], disparity: Float[Tensor, "b 1 h w"]
+) -> tuple[Float[Tensor, "b c h w"], Bool[Tensor, "b 1 h w"]]:
+    """The right view seen from the left: out(x, y) = right(x - d(x, y), y), linear between pixels.
+
+    disparity: pixels, x_left - x_right. Returns the warped view and where x - d lies inside the
+    image; outside it the border's pixel is repeated. NaN disparities give the border and False.
+    """
+    width = right.shape[-1]
+    at = torch.arange(width, device=right.device, dtype=disparity.dtype) - disparity[:, 0]
+    inside = (at >= 0) & (at <= width - 1)
+    at = torch.where(torch.isfinite(at), at, torch.zeros_like(at)).clamp(0, width - 1)
+    low = at.detach().floor().clamp(max=max(width - 2, 0))
+    share = (at - low)[:, None].to(right.dtype)
+    first = low.long()[:, None].expand(-1, right.shape[1], -1, -1)
+    second = (first + 1).clamp(max=width - 1)
+    out = (1 - share) * right.gather(3, first) + share * right.gather(3, second)
+    return out, inside[:, None]
+
+
+def to_size(disparity: Float[Tensor, "b c _h _w"], size: tuple[int, int]) -> Tensor:
+    """`disparity` brought to (height, width), linearly; its values stay.
+
+    Outputs are in pixels of the full image whatever their size, so nothing is multiplied.
+    """
+    if tuple(disparity.shape[-2:]) == tuple(size):
+        return disparity
+    return functional.interpolate(disparity, size=size, mode="bilinear", align_corners=False)
+
+
+def convex_upsample(
+    disparity: Float[Tensor, "b 1 h w"], logits: Float[Tensor, "b k h w"], factor: int
+) -> Float[Tensor, "b 1 H W"]:
+    """`disparity` enlarged by `factor`; each new pixel is a weighted mean of nine old neighbours.
+
+    logits: 9 factor^2 channels; channel (n factor + i) factor + j holds neighbour n (row by row
+    from the top left) for the new pixel in row i and column j of the old one; softmax over n gives
+    the weights. Teed and Deng, "RAFT", ECCV 2020, section 3.3. Values stay (see `to_size`).
+    """
+    batch, _, height, width = disparity.shape
+    weights = logits.reshape(batch, 9, factor * factor, height, width).softmax(dim=1)
+    framed = functional.pad(disparity, (1, 1, 1, 1), mode="replicate")
+    nine = torch.stack(
+        [framed[:, 0, i : i + height, j : j + width] for i in range(3) for j in range(3)], dim=1
+    )
+    return functional.pixel_shuffle((weights * nine[:, :, None]).sum(dim=1), factor)

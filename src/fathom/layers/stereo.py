@@ -1,0 +1,69 @@
+"""What every stereo net takes and gives, so that one loop trains and one adapter runs them all."""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from fathom.core.arrays import Float
+from fathom.core.errors import InputError
+
+_AXES = 4
+
+
+class StereoOutput(NamedTuple):
+    """What a stereo net gives.
+
+    disparities: the outputs, finest and last first; each (b, 1, h_i, w_i) with h_i <= h, in pixels
+    of the full image whatever its own size. The first has the full size. confidence: logits
+    (b, 1, h, w) of P(|error of the first| <= 1 px), or None.
+    """
+
+    disparities: tuple[Tensor, ...]
+    confidence: Tensor | None = None
+
+    def float(self) -> "StereoOutput":
+        """The same in float32: bfloat16 holds a disparity of 100 to half a pixel only."""
+        confidence = None if self.confidence is None else self.confidence.float()
+        return StereoOutput(tuple(d.float() for d in self.disparities), confidence)
+
+
+def as_output(given: Any) -> StereoOutput:
+    """What a net gave, as a `StereoOutput` in float32; a plain pair of a tuple of disparities and
+    a confidence will do.
+
+    Raises `InputError` for anything else.
+    """
+    if isinstance(given, tuple) and 1 <= len(given) <= 2:
+        found = StereoOutput(*given)
+        outputs = found.disparities
+        extra = () if found.confidence is None else (found.confidence,)
+        fits = isinstance(outputs, tuple | list) and len(outputs) > 0
+        if fits and all(isinstance(t, Tensor) and t.ndim == _AXES for t in (*outputs, *extra)):
+            return StereoOutput(tuple(outputs), found.confidence).float()
+    raise InputError(
+        "is no output of a stereo net",
+        field="the net's output",
+        value=type(given).__name__,
+        expected="a StereoOutput: a tuple of disparities (b, 1, h, w), and a confidence or None",
+    )
+
+
+@runtime_checkable
+class StereoNet(Protocol):
+    """An `nn.Module` with this call.
+
+    left, right: float tensors (b, 3, h, w), RGB in 0..255; normalising is the net's own business.
+    h and w are multiples of the experiment's `divisor`. Nets that want more than the images (a
+    first disparity, its margin, ...) take it as a third tensor (b, c, h', w'): the experiment's
+    `evidence` makes it from a pair.
+    """
+
+    def __call__(
+        self,
+        left: Float[Tensor, "b 3 h w"],
+        right: Float[Tensor, "b 3 h w"],
+        /,
+        *evidence: Any,
+    ) -> StereoOutput:
+        """The disparities of the left view, and a confidence where the net has one."""
+        ...

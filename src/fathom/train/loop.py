@@ -1,0 +1,321 @@
+"""The training loop, whole and visible: `train` sets up, `_steps` is the loop.
+
+Plain torch rather than Lightning Fabric or Accelerate: what a framework would take over is here
+some lines each (autocast, DistributedDataParallel, checkpoints), and that a killed run ends with
+the same bits as an undisturbed one can only be promised where every line that touches the state is
+ours. Every step seeds torch from (seed, step), so no state of any generator has to be kept.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fathom.core.errors import InputError, ResourceError, UsageError
+from fathom.layers.state import load_state
+from fathom.train.batches import Arrays, Batch, Batches, length, loaded, parted, to_batch
+from fathom.train.checkpoint import read_weights, save_checkpoint, save_weights
+from fathom.train.experiment import Experiment, Validation
+from fathom.train.guards import Stop, memory_errors
+from fathom.train.meter import Meter
+from fathom.train.record import (
+    BEST,
+    CHECKPOINTS,
+    WEIGHTS,
+    Notify,
+    Record,
+    locked,
+    newest_of,
+    open_record,
+    start_record,
+)
+from fathom.train.schedule import Average
+from fathom.train.state import State, averaged_weights, new_state
+from fathom.train.step import culprits, one_step
+from fathom.train.validate import Judged, validate
+from fathom.train.world import World, joined
+
+_NAMED = 10
+"""Samples that could not be used are named one by one up to here, then only counted."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """folder: of the run. step: batches done. stopped: `finished` or `interrupted`. skipped:
+    batches without a finite loss. failed: samples that could not be used. scores: validation ->
+    metric -> number, the newest."""
+
+    folder: Path
+    step: int
+    stopped: str
+    skipped: int
+    failed: int
+    scores: dict[str, dict[str, float]]
+
+
+def train(
+    experiment: Experiment,
+    folder: Path,
+    *,
+    name: str = "",
+    resume: bool = False,
+    device: str = "auto",
+    notify: Notify = lambda line: None,  # noqa: ARG005
+) -> TrainResult:
+    """Trains until `experiment.steps`, or until Ctrl-C, which saves and returns.
+
+    folder: where everything goes (see `record`). resume: goes on from the newest complete
+    checkpoint there. device: `auto`, `cpu`, `cuda` or `cuda:N`. notify: gets a line now and then.
+    Started by torchrun, it shares the batches with the other processes.
+
+    Raises `UsageError` for settings that cannot be, `InputError` for data, weights or a net that
+    cannot serve, or `patience` batches in a row without a finite loss; `ResourceError` for a
+    missing GPU, too little memory or a full disk. Whatever was saved stays.
+    """
+    if experiment.threads is not None:
+        torch.set_num_threads(experiment.threads)
+    with joined(device) as world, memory_errors(experiment):
+        _check(experiment, world)
+        say = notify if world.rank == 0 else _nothing
+        data, validations = _data(experiment)
+        with locked(folder) if world.rank == 0 else nullcontext(), Stop(say) as stop:
+            record = Record(folder, {}, [], say)
+            if world.rank == 0:
+                record = open_record(folder, name or folder.name, experiment, resume, say)
+            state = _begun(experiment, world, record, resume)
+            run = _Run(experiment, world, record, state, validations, stop, say)
+            batches = Batches(experiment, data, world.rank, world.size)
+            stopped = run.steps(loaded(batches, state.step))
+            world.wait()
+    return TrainResult(folder, state.step, stopped, state.skipped, state.failed, state.scores)
+
+
+def _begun(experiment: Experiment, world: World, record: Record, resume: bool) -> State:
+    """The state to go on with: of the newest checkpoint, or with given weights, or anew."""
+    state = new_state(experiment, world)
+    saved = world.same(newest_of(record) if world.rank == 0 and resume else None)
+    if saved is not None:
+        state.restore(saved, record.folder / CHECKPOINTS)
+        record.notify(f"going on after step {state.step} of {experiment.steps}")
+    elif experiment.start is not None:
+        load_state(state.net, read_weights(experiment.start), experiment.start)
+        if state.average is not None:
+            state.average = Average(state.net, state.average.decay)
+    if world.rank == 0:
+        start_record(record)
+        record.rewind(-1 if saved is None else state.step)
+    return state
+
+
+def trial(experiment: Experiment, steps: int, device: str, notify: Notify) -> dict[str, Any]:
+    """A few steps without writing anything: `parameters`, `samples` (None = endless), `seconds`
+    of the steps, `loss` of the last one. Everything that `train` needs is opened; raises as it
+    does, and `InputError` if the loss is not finite.
+    """
+    with joined(device) as world, memory_errors(experiment):
+        _check(experiment, world)
+        data, _ = _data(experiment)
+        state = new_state(experiment, world)
+        if experiment.start is not None:
+            load_state(state.net, read_weights(experiment.start), experiment.start)
+        batches = loaded(Batches(experiment, data, world.rank, world.size), 0)
+        began, loss, names = time.monotonic(), math.nan, ""
+        for step, arrays in enumerate(islice((a for _, a in batches), steps)):
+            for line in arrays.failures:
+                notify(f"left out {line}")
+            batch = to_batch(arrays, world.device, experiment.precision == "bf16")
+            done = one_step(experiment, world, state, batch, step, (False, 0))
+            loss, names = float(sum(done.terms.values())), ", ".join(batch.names)
+        seconds = time.monotonic() - began
+        if not math.isfinite(loss):
+            raise InputError(
+                "is not finite", field="loss", value=loss, expected=f"a number; {names}"
+            )
+        count = sum(p.numel() for p in state.net.parameters())
+    return {"parameters": count, "samples": length(data), "seconds": seconds, "loss": loss}
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A run under way."""
+
+    experiment: Experiment
+    world: World
+    record: Record
+    state: State
+    validations: tuple[tuple[Validation, Any], ...]
+    stop: "Stop"
+    say: Notify
+
+    def steps(self, batches: Iterator[tuple[int, Arrays]]) -> str:
+        """The loop. Returns `finished` or `interrupted`."""
+        experiment, state = self.experiment, self.state
+        meter = Meter(self.world)
+        if state.step == 0:
+            self.validate()
+        for step, arrays in batches:
+            batch = to_batch(arrays, self.world.device, experiment.precision == "bf16")
+            flags = (self.stop.asked, len(arrays.failures))
+            done = one_step(experiment, self.world, state, batch, step, flags)
+            state.step = step + 1
+            meter.add(done, experiment.batch)
+            if done.failures:
+                self.report_failures(arrays)
+            if not done.ok:
+                self.skipped(batch)
+            halt = done.halt or (self.world.size == 1 and self.stop.asked)
+            last = state.step == experiment.steps
+            if halt or last or state.step % experiment.log_every == 0:
+                self.log(meter)
+            began = time.monotonic()
+            if last or (not halt and state.step % experiment.validate_every == 0):
+                self.validate()
+            if halt or last or state.step % experiment.save_every == 0:
+                self.save()
+            meter.pause(time.monotonic() - began)
+            if halt and not last:
+                self.say(f"interrupted: saved after step {state.step}; go on with --resume")
+                return "interrupted"
+        self.finish()
+        return "finished"
+
+    def skipped(self, batch: Batch) -> None:
+        """Names what gave no finite loss; ends the run after too many in a row."""
+        state = self.state
+        state.skipped += 1
+        state.in_a_row += 1
+        own = culprits(state.net, self.experiment, batch)
+        names = self.world.gathered(own)
+        self.say(f"step {state.step}: no finite loss or gradient; skipped: {', '.join(names)}")
+        if state.in_a_row >= self.experiment.patience:
+            raise InputError(
+                f"{state.in_a_row} batches in a row gave no finite loss or gradient",
+                field=f"step {state.step}",
+                value=", ".join(names),
+                expected="finite numbers",
+                remedy="lower learning_rate or clip, or take precision=fp32, and --resume",
+            )
+
+    def report_failures(self, arrays: Arrays) -> None:
+        """Names samples that could not be used and were replaced by others."""
+        for line in self.world.gathered(list(arrays.failures)):
+            self.state.failed += 1
+            if self.state.failed <= _NAMED:
+                self.say(f"left out {line}")
+            if self.state.failed == _NAMED:
+                self.say("further samples that cannot be used are counted, not named")
+
+    def log(self, meter: "Meter") -> None:
+        """A line of progress and of the log."""
+        entry = meter.entry(self.state, self.experiment)
+        self.say(meter.line(entry, self.experiment))
+        if self.world.rank == 0:
+            self.record.add(entry)
+
+    def validate(self) -> None:
+        """Judges the weights on every validation set; keeps them if they are the best so far."""
+        if not self.validations:
+            return
+        if self.world.rank == 0:
+            with averaged_weights(self.state):
+                for i, (validation, samples) in enumerate(self.validations):
+                    judged = validate(
+                        self.state.net,
+                        validation,
+                        samples,
+                        self.experiment,
+                        self.world.device,
+                        self.say,
+                        lambda: self.stop.asked,
+                    )
+                    if judged is None:
+                        break
+                    self.judged(judged, first=i == 0)
+        self.world.wait()
+
+    def judged(self, judged: Judged, first: bool) -> None:
+        """Writes down what a validation gave."""
+        state = self.state
+        self.say(f"validation after step {state.step}: {judged}")
+        numbers = {k: v for k, v in judged.numbers.items() if math.isfinite(v)}
+        state.scores[judged.name] = numbers
+        self.record.add(
+            {
+                "step": state.step,
+                "validation": judged.name,
+                "numbers": numbers,
+                "heading": judged.heading,
+                "images": judged.images,
+                "failed": list(judged.failed),
+            }
+        )
+        better = judged.headline < (math.inf if state.best is None else state.best)
+        if first and better:
+            state.best = judged.headline
+            self.keep(BEST)
+        self.record.show(judged)
+
+    def save(self) -> None:
+        """A checkpoint, verified; only the first process writes."""
+        if self.world.rank == 0:
+            folder = self.record.folder / CHECKPOINTS
+            save_checkpoint(folder, self.state.checkpoint(), self.experiment.keep)
+            self.record.show()
+        self.world.wait()
+
+    def keep(self, file: str) -> None:
+        """The weights alone, under a name of their own."""
+        about = {"run": self.record.info["name"], "step": self.state.step}
+        about |= {"experiment": self.record.info["experiment"], "scores": self.state.scores}
+        save_weights(self.record.folder / file, self.state.final(), about)
+
+    def finish(self) -> None:
+        """The weights at the end."""
+        if self.world.rank == 0:
+            self.keep(WEIGHTS)
+            self.say(f"wrote {self.record.folder / WEIGHTS}")
+
+
+def _data(experiment: Experiment) -> tuple[Any, tuple[tuple[Validation, Any], ...]]:
+    """The samples to train on, and the validations with theirs; a held-out part comes first."""
+    data = experiment.data()
+    if not hasattr(data, "__getitem__"):
+        raise InputError(
+            "gives no samples",
+            field="data",
+            value=type(data).__name__,
+            expected="something with [index] -> StereoSample",
+        )
+    sets = [(v, v.data()) for v in experiment.validation]
+    if experiment.holdout:
+        data, held = parted(data, experiment.holdout)
+        sets.insert(0, (Validation("held-out", lambda: held), held))
+    if length(data) == 0:
+        raise InputError("holds no sample", field="data", value=0, expected="one or more")
+    return data, tuple(sets)
+
+
+def _check(experiment: Experiment, world: World) -> None:
+    """Raises for what only the machine can tell to be impossible."""
+    if experiment.batch % world.size:
+        raise UsageError(
+            "does not divide among the processes",
+            field="batch",
+            value=experiment.batch,
+            expected=f"a multiple of {world.size}",
+        )
+    cuda = world.device.type == "cuda"
+    if experiment.precision == "bf16" and cuda and not torch.cuda.is_bf16_supported():
+        raise ResourceError(
+            "this GPU has no bfloat16", field="precision", value="bf16", remedy="take fp32"
+        )
+
+
+def _nothing(line: str) -> None:
+    """For the processes that say nothing."""

@@ -1,0 +1,110 @@
+"""Everything that a step changes, and how it is written down and taken back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fathom.core.errors import InputError
+from fathom.layers.state import load_state
+from fathom.train.checkpoint import (
+    Checkpoint,
+    optimiser_tensors,
+    part,
+    restore_optimiser,
+)
+from fathom.train.experiment import Experiment
+from fathom.train.schedule import Average
+from fathom.train.world import World
+
+
+@dataclass(eq=False)
+class State:
+    """Everything that a step changes. net: the bare net; parallel: the one that is called."""
+
+    net: nn.Module
+    parallel: nn.Module
+    optimiser: torch.optim.Optimizer
+    average: Average | None
+    step: int = 0
+    skipped: int = 0
+    in_a_row: int = 0
+    failed: int = 0
+    best: float | None = None
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def checkpoint(self) -> Checkpoint:
+        """As it would be written."""
+        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"ema.{k}": v for k, v in self.average.state.items()}
+        info = {name: getattr(self, name) for name in _COUNTERS}
+        return Checkpoint(self.step, tensors | optimiser_tensors(self.optimiser), info)
+
+    def restore(self, saved: Checkpoint, file: Path) -> None:
+        """Takes everything back from a checkpoint. Raises `InputError` if it is of another net."""
+        load_state(self.net, part(saved.tensors, "net."), file)
+        if self.average is not None:
+            averaged = part(saved.tensors, "ema.")
+            for name, value in self.average.state.items():
+                value.copy_(averaged[name])
+        restore_optimiser(self.optimiser, saved.tensors)
+        self.step = saved.step
+        for name in _COUNTERS:
+            setattr(self, name, saved.info[name])
+
+    def final(self) -> dict[str, Tensor]:
+        """The weights that are validated and kept: the averaged ones, if there are any."""
+        return self.net.state_dict() if self.average is None else self.average.state
+
+
+_COUNTERS = ("skipped", "in_a_row", "failed", "best", "scores")
+
+
+def new_state(experiment: Experiment, world: World) -> State:
+    """Net, optimiser and average at step 0, the same in every process.
+
+    Raises `InputError` if the builder gives no `nn.Module`, or one without parameters.
+    """
+    torch.manual_seed(experiment.seed)
+    net = experiment.net()
+    if not isinstance(net, nn.Module) or not any(p.requires_grad for p in net.parameters()):
+        raise InputError(
+            "builds nothing that can be trained",
+            field="net",
+            value=type(net).__name__,
+            expected="an nn.Module with parameters",
+        )
+    net = net.to(world.device)
+    if experiment.precision == "bf16":
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.train()
+    parallel = world.wrapped(net)
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    average = None if experiment.ema is None else Average(net, experiment.ema)
+    return State(net, parallel, _optimiser(experiment, parameters), average)
+
+
+def _optimiser(experiment: Experiment, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    rate, decay = experiment.learning_rate, experiment.weight_decay
+    if experiment.optimiser == "sgd":
+        return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
+    kind = torch.optim.AdamW if experiment.optimiser == "adamw" else torch.optim.Adam
+    return kind(parameters, rate, weight_decay=decay)
+
+
+@contextmanager
+def averaged_weights(state: State) -> Iterator[None]:
+    """The averaged weights in the net's place, while the block lasts."""
+    if state.average is None:
+        yield
+        return
+    own = {k: v.detach().clone() for k, v in state.net.state_dict().items()}
+    state.net.load_state_dict(state.average.state)
+    try:
+        yield
+    finally:
+        state.net.load_state_dict(own)
