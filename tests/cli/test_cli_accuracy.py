@@ -168,7 +168,7 @@ def test_no_plane_is_refused_and_the_file_named(fathom_command, tmp_path):
 @pytest.mark.parametrize(
     ("words", "part", "code"),
     [
-        (("nowhere",), "neither result folders nor a pair", 2),
+        (("nowhere",), "nowhere: does not exist", 3),
         (("a.png", "b.png", "c.png"), "neither result folders nor a pair", 2),
         (("a.png", "b.png"), "a.png", 3),
         ((), "are required", 2),

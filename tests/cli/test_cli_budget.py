@@ -20,7 +20,8 @@ def test_a_rig_of_three_numbers(fathom_command):
     outcome = fathom_command("budget", *RIG, "--want", "1%@20")
     assert outcome.code == 0, outcome.err
     assert "74.4 mm" in outcome.out  # sigma at 5 m: 25 * 0.25 / 84
-    assert "baseline 71.4 cm" in outcome.out  # 20 * 0.25 / (0.01 * 700)
+    assert "1 % at 20 m: this rig does not; it holds up to 3.36 m" in outcome.out
+    assert "71.4 cm" in outcome.out  # 20 * 0.25 / (0.01 * 700)
     assert "66.1 cm" in outcome.out  # nearest: 84 / 127
     assert "50 m" in outcome.out
 
@@ -138,3 +139,21 @@ def test_a_plot_needs_a_curve():
     for curve in ([one], [one, one]):
         with pytest.raises(UsageError, match="increasing depths"):
             budget_plot(rig, curve, [], span, 0.25)
+
+
+def test_numbers_that_cannot_be_and_files_that_stay(fathom_command, folder):
+    calib = folder / "calib.txt"
+    before = calib.read_bytes()
+    for words, text in (
+        (("--calib", calib, "--max-disparity", "0"), "leaves nothing to search"),
+        (("--focal", "0", "--baseline", "1", "--width", "640"), "focal = 0.0: is not a positive"),
+        (("--calib", calib, "-o", calib), "is no PNG by its name"),
+        (("--calib", calib, "--at", "-1,5"), "depth = -1.0: is not a positive number"),
+    ):
+        outcome = fathom_command("budget", *words)
+        assert outcome.code == 2
+        assert text in outcome.error
+    left = folder / "left.png"
+    picture = left.read_bytes()
+    assert fathom_command("budget", "--calib", calib, "-o", left).code == 4
+    assert (calib.read_bytes(), left.read_bytes()) == (before, picture)

@@ -82,6 +82,17 @@ def test_fix_never_writes_over_files_of_yours(fathom_command, uneven):
     assert sorted(p.name for p in uneven.iterdir()) == ["calib.txt", "left.png", "right.png"]
 
 
+def test_an_earlier_result_that_holds_the_pair_stays(fathom_command, uneven, tmp_path):
+    out = tmp_path / "mended"
+    assert fathom_command("check", *words(uneven), "--fix", "-o", out).code == 0
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    for command in (("check", "--fix"), ("depth",)):
+        outcome = fathom_command(*command, out / "right.png", out / "left.png", "-o", out)
+        assert outcome.code == 2
+        assert "holds an input" in outcome.error
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+
+
 def test_an_earlier_result_is_replaced(fathom_command, uneven, tmp_path):
     out = tmp_path / "mended"
     for _ in range(2):

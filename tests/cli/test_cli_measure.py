@@ -223,3 +223,18 @@ def test_values_with_their_error_bars():
     assert value(0.01, 0.0004) == "10.00 +- 0.40 mm"
     assert value(30.0, 4.0) == "30.0 +- 4.0 m"
     assert value(0.0, 0.0) == "0.0000 +- 0.0000 mm"
+
+
+def test_labels_do_not_cover_each_other():
+    from PIL import Image, ImageDraw, ImageFont
+
+    from fathom.viz.measure import _label
+
+    pen = ImageDraw.Draw(Image.new("RGB", (200, 100)))
+    taken = []
+    for _ in range(4):
+        _label(pen, "1: 2 m", (50, 50), taken, (200, 100), (1, 2, 3), ImageFont.load_default(15))
+    assert len(taken) == 4
+    assert all(b >= 0 and d <= 101 for _, b, _, d in taken)
+    tops = sorted(b for _, b, _, _ in taken)
+    assert np.diff(tops).min() >= taken[0][3] - taken[0][1]

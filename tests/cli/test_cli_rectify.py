@@ -59,7 +59,7 @@ def test_a_drifted_rig(fathom_command, home, raw, tmp_path):
     words = ("rectify", *pair, "--calib", new, "--recalibrate", "-o", tmp_path / "again.json")
     refused = fathom_command(*words)
     assert refused.code == 3
-    assert "get no better" in refused.error
+    assert "makes the rows agree better" in refused.error
     refused = fathom_command(*words, "--uncalibrated")
     assert refused.code == 2
     assert "makes a calibration, no images" in refused.error
@@ -75,7 +75,7 @@ def test_usage(fathom_command, home, tmp_path):
         ((*pair, "--calib", home / "rig.json", "--field", "500"), 2, "field of view"),
         ((*pair, "--calib", home / "none.json"), 3, "does not exist"),
         ((home / "none.png", pair[1], "--calib", home / "rig.json"), 3, "does not exist"),
-        ((*pair, "--calib", home / "rig.json", "-o", home), 2, "holds the images"),
+        ((*pair, "--calib", home / "rig.json", "-o", home), 2, "holds an input"),
         ((*pair, "--calib", home / "rig.json", "-o", pair[0]), 4, "is a file"),
     ):
         done = fathom_command("rectify", *words)
@@ -84,3 +84,40 @@ def test_usage(fathom_command, home, tmp_path):
     with pytest.raises(SystemExit) as helped:
         fathom_command("rectify", "--help")
     assert helped.value.code == 0
+
+
+def test_exchanged_images_are_named(fathom_command, home, tmp_path):
+    words = (home / "right.png", home / "left.png", "--calib", home / "rig.json")
+    done = fathom_command("rectify", *words, "-o", tmp_path / "out")
+    assert "left and right look exchanged; give the two in the other order" in done.err
+    refused = fathom_command("rectify", *words, "--exchange", "-o", tmp_path / "two")
+    assert refused.code == 3 or "exchanged" in refused.err
+
+
+def test_a_calibration_in_order_needs_no_exchange(fathom_command, home, tmp_path):
+    words = (home / "left.png", home / "right.png", "--calib", home / "rig.json", "--exchange")
+    done = fathom_command("rectify", *words, "-o", tmp_path / "out")
+    assert done.code == 3
+    assert "leave --exchange out" in done.error
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [("0x5", "no image size"), ("-5x3", "no image size"), ("99999x99999", "large")]
+)
+def test_sizes_that_cannot_be(fathom_command, home, tmp_path, size, text):
+    words = (home / "left.png", home / "right.png", "--calib", home / "rig.json")
+    done = fathom_command("rectify", *words, "--size", size, "-o", tmp_path / "out")
+    assert done.code == 2
+    assert text in done.error
+
+
+def test_one_pixel_has_no_features(fathom_command, tmp_path):
+    import numpy as np
+
+    from fathom.io.images import write_png
+
+    write_png(tmp_path / "one.png", np.zeros((1, 1, 3), np.uint8))
+    one = tmp_path / "one.png"
+    done = fathom_command("rectify", one, one, "--uncalibrated", "-o", tmp_path / "out")
+    assert done.code == 3
+    assert "shows 0 features" in done.error

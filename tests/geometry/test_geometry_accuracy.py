@@ -115,3 +115,10 @@ def test_the_inverse_questions_undo_the_formula(depth, focal, baseline, sigma_d)
 def test_numbers_that_make_no_sense_are_named(call):
     with pytest.raises(UsageError, match="expected"):
         call()
+
+
+@pytest.mark.parametrize("depth", [1e300, 1e-300])
+def test_numbers_beyond_all_sense(depth):
+    rig = StereoRig.simple(640, 480, 700.0, 0.12)
+    with pytest.raises(UsageError, match=r"depth = .* is out of range; expected 1e-12 to 1e\+12"):
+        accuracy_at(rig, depth)

@@ -177,9 +177,7 @@ def first_point(board: Board) -> np.ndarray:
     step = 1000 * board.square
     if board.kind in ("chessboard", "charuco"):
         return np.array([step, step])
-    from fathom.viz.board import RADIUS
-
-    return np.full(2, RADIUS[board.kind] * step)
+    return np.full(2, 1000 * board.radius)
 
 
 def right_pose(rig: StereoCalibration, pose: Pose) -> Pose:

@@ -231,7 +231,6 @@ class TestWhere:
         ("path", "name"),
         [
             ("c.json", "fathom"),
-            ("c", "fathom"),
             ("c.xml", "opencv"),
             ("rig.yml", "opencv"),
             ("camchain-x.yaml", "kalibr"),
@@ -251,6 +250,31 @@ class TestWhere:
     def test_rigs_by_name(self, tmp_path, path):
         write_calibration(tmp_path / path, RIG)
         assert read_calibration(tmp_path / path, image_size=RIG.size).baseline == 0.12
+
+    @pytest.mark.parametrize("name", ["c", "c.foo", "c.png"])
+    def test_a_name_that_tells_nothing(self, tmp_path, name):
+        with pytest.raises(UsageError, match=r"does not tell the format.*--to opencv"):
+            write_calibration(tmp_path / name, RAW)
+        assert not (tmp_path / name).exists()
+
+    @pytest.mark.parametrize("suffix", ["yml", "xml"])
+    def test_opencv_in_two_files(self, tmp_path, suffix):
+        # The second name has no folder: it lies beside the first, as it is read.
+        names = f"intrinsics.{suffix},extrinsics.{suffix}"
+        write_calibration(f"{tmp_path}/{names}", RAW)
+        assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names.split(","))
+        both = read_calibration(f"{tmp_path}/{names}")
+        assert (both.rotation == RAW.rotation).all()
+        assert both.left.distortion == RAW.left.distortion
+        assert "R" not in (tmp_path / f"intrinsics.{suffix}").read_text().split()
+        with pytest.raises(UsageError, match="two files hold raw cameras"):
+            write_calibration(f"{tmp_path}/{names}", RIG)
+
+    def test_one_file_named_twice(self, tmp_path):
+        with pytest.raises(UsageError, match="names one file twice"):
+            write_calibration(f"{tmp_path}/a.yaml,a.yaml", RIG)
+        with pytest.raises(UsageError, match="is more files than the format has"):
+            write_calibration(f"{tmp_path}/a.json,b.json", RIG)
 
     def test_txt_says_too_little(self, tmp_path):
         with pytest.raises(UsageError, match=r"calib\.txt: format: may be several.*--to"):

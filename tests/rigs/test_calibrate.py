@@ -10,8 +10,9 @@ from board_scenes import fisheye_rig, pinhole_rig, poses, seen, turn
 from fathom.core import InputError
 from fathom.rigs.board_detect import BoardPoints, detect_board
 from fathom.rigs.boards import Board
-from fathom.rigs.calibrate import CalibrateOptions, calibrate_rig
+from fathom.rigs.calibrate import calibrate_rig
 from fathom.rigs.calibrate_camera import board_pose, calibrate_camera
+from fathom.rigs.calibrate_fit import CalibrateOptions
 from fathom.rigs.calibrate_quality import Criterion, coverage, judge, seen_by_both, tilts
 from fathom.rigs.calibrate_views import BoardView, Poses, guess_rig, moved
 
@@ -113,6 +114,27 @@ def test_views_are_left_out_with_their_reason(good) -> None:
     assert result.dropped[0].name == "wild"
     assert len(result.views) == len(good) - 1
     assert np.abs(z_scores(result, RIG)).max() < 4
+
+
+def test_views_of_one_camera_help_that_camera(good, calibrated) -> None:
+    more = seen(RIG, BOARD, poses(RIG, BOARD, 8, seed=77), 0.1, seed=8)
+    wild = BoardPoints(
+        more[7].right.ids, more[7].right.pixels + np.random.default_rng(0).normal(0, 4, (54, 2))
+    )
+    lonely = [
+        *(replace(v, name=f"l{i}", right=None) for i, v in enumerate(more[:5])),
+        *(replace(v, name=f"r{i}", left=None) for i, v in enumerate(more[5:7])),
+        BoardView("wild", None, wild),
+    ]
+    result = calibrate_rig([lonely[0], *good, *lonely[1:]], BOARD, SIZES)
+    sides = {single.view.name: single.side for single in result.singles}
+    assert sides == {f"l{i}": "left" for i in range(5)} | {"r0": "right", "r1": "right"}
+    assert {d.code for d in result.dropped if d.name == "wild"} == {"error", "not-found-left"}
+    assert len(result.views) == len(good)
+    assert result.sigma["left.fx"] < 0.9 * calibrated.sigma["left.fx"]
+    assert np.abs(z_scores(result, RIG)).max() < 4
+    assert len(result.residuals("left")) == sum(len(p) for p in result.seen("left")) == 54 * 17
+    assert all(single.error == pytest.approx(0.141, rel=0.3) for single in result.singles)
 
 
 def test_a_small_move_between_the_shots_shows_in_the_rig(good) -> None:

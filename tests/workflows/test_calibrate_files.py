@@ -1,6 +1,8 @@
 """`fathom calibrate` and `fathom board` from files to files."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ from PIL import Image
 from fathom.cli.main import main
 from fathom.core import InputError, ResourceError, UsageError
 from fathom.io.calibration import read_calibration, read_uncertainty
+from fathom.io.video import write_video
 from fathom.rigs.boards import Board
 from fathom.workflows.board import BoardOptions, write_board
 from fathom.workflows.calibrate import Shot, ShotOptions, _most_different, calibrate_files
@@ -129,22 +132,47 @@ def test_files_of_others_are_not_touched(folders, tmp_path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_a_side_by_side_video_gives_sharp_and_different_frames(images, tmp_path) -> None:
-    video = tmp_path / "both.avi"
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 30, (640, 240))
-    assert writer.isOpened()
-    for left, right in images:
-        both = np.concatenate([left, right], axis=1)
-        blurred = cv2.GaussianBlur(both, (0, 0), 4)
-        for image in (blurred, both, both, blurred):
-            writer.write(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
-    writer.release()
-    out = tmp_path / "out"
-    options = ShotOptions(layout="side-by-side", max_views=5)
-    run = calibrate_files(video, None, out, BOARD, options)
+@pytest.mark.parametrize("both", [True, False], ids=["side-by-side", "two-files"])
+def test_videos_give_sharp_and_different_frames(images, tmp_path, both: bool) -> None:
+    def frames(i: int) -> Iterator[np.ndarray]:
+        for pair in images:
+            image = np.concatenate(pair, axis=1) if both else pair[i]
+            blurred = cv2.GaussianBlur(image, (0, 0), 4)
+            for one in (blurred, image, image, blurred):
+                yield np.repeat(one[..., None], 3, axis=2)
+
+    paths = [tmp_path / "both.avi"] if both else [tmp_path / "left.avi", tmp_path / "right.avi"]
+    for i, path in enumerate(paths):
+        with write_video(path, (640 if both else 320, 240), 30) as video:
+            for frame in frames(i):
+                video.write(frame)
+    options = ShotOptions(layout="side-by-side" if both else None, max_views=5)
+    run = calibrate_files(paths[0], None if both else paths[1], tmp_path / "out", BOARD, options)
     assert 4 <= len(run.result.views) <= 5
-    assert run.result.rms < 0.4
+    assert run.result.rms < 0.2  # blurred frames would be worse
     assert run.result.calibration.baseline == pytest.approx(RIG.baseline, rel=0.02)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["looking", "writing"])
+def test_an_interrupt_leaves_nothing(folders, done, tmp_path, monkeypatch, late: bool) -> None:
+    def stop(line: str) -> None:
+        if line.startswith("[2/"):
+            raise KeyboardInterrupt
+
+    def stop_writing(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    if late:
+        monkeypatch.setattr("fathom.viz.calibration_report.calibration_report", stop_writing)
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    notify = (lambda line: None) if late else stop
+    for folder in (out, tmp_path / "new"):
+        with pytest.raises(KeyboardInterrupt):
+            calibrate_files(folders / "left", folders / "right", folder, BOARD, notify=notify)
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
 def test_farthest_shots_are_kept() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from raw_samples import drifted, simulate
 
 import fathom
 from fathom.core import InputError, ResourceError, StereoCalibration, UsageError, View
@@ -19,7 +20,6 @@ from fathom.rigs.features import match_features
 from fathom.workflows.pairs import PairOptions, load_pair
 from fathom.workflows.recalibrate import RecalibrateOptions, recalibrate_files
 from fathom.workflows.rectify import RectifyOptions, open_pairs, rectify_files
-from raw_samples import drifted, simulate
 
 
 @pytest.fixture(scope="module")
@@ -191,9 +191,9 @@ def test_a_bad_frame_leaves_nothing(folders, tmp_path):
 def test_inputs_and_foreign_files_are_safe(home, folders, tmp_path):
     options = PairOptions(calib=home / "rig.json")
     pair = (home / "left.png", home / "right.png")
-    with pytest.raises(UsageError, match="holds the images to be rectified"):
+    with pytest.raises(UsageError, match="holds an input"):
         run(*pair, home, options)
-    with pytest.raises(UsageError, match="holds the images to be rectified"):
+    with pytest.raises(UsageError, match="holds an input"):
         run(folders / "left", folders / "right", folders, options)
     out = tmp_path / "mine"
     out.mkdir()
@@ -373,7 +373,7 @@ def test_a_drifted_rig_is_mended(folders, raw, tmp_path):
     assert check["rows"]["after"]["median_px"] < 0.4
     shutil.copy(out, folders / "rig.json")
     before = out.read_bytes()
-    with pytest.raises(InputError, match=r"get no better.*keep this calibration"):
+    with pytest.raises(InputError, match=r"makes the rows agree better.*keep this calibration"):
         recalibrate(folders, out)
     assert out.read_bytes() == before
 

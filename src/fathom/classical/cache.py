@@ -8,7 +8,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent / "kernels"
+_FOLDERS = Path(__file__).parents[1]
 
 
 @lru_cache(maxsize=1)
@@ -19,7 +19,7 @@ def cache_folder() -> Path | None:
     directory. The name carries a digest of the kernels' source: changed kernels are new ones.
     """
     digest = hashlib.sha256()
-    for path in (*sorted(_FOLDER.glob("*.py")), Path(__file__).with_name("native.py")):
+    for path in (*sorted(_FOLDERS.glob("*/kernels/*.py")), Path(__file__).with_name("native.py")):
         digest.update(path.read_bytes())
     name = f"kernels-{digest.hexdigest()[:12]}"
     for base in _cache_bases():

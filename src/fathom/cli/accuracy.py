@@ -6,8 +6,9 @@ from pathlib import Path
 
 from fathom.cli.console import percent, say, show_json, table, warn
 from fathom.cli.flags import Parser, add_fields, taken
-from fathom.core.errors import UsageError
+from fathom.core.errors import InputError, UsageError
 from fathom.geometry.flatness import Box
+from fathom.io.figures import check_figure
 from fathom.workflows.accuracy import (
     AccuracyOptions,
     Capture,
@@ -41,6 +42,8 @@ def run(words: list[str]) -> int:
     arguments = _parser().parse_args(words)
     options = AccuracyOptions(**taken(arguments, AccuracyOptions))
     roi = None if arguments.roi is None else _box(arguments.roi)
+    if arguments.output is not None:
+        check_figure(arguments.output)
     test = field_test(_captures(arguments, options), options.distance, roi)
     if arguments.output is not None:
         write_picture(Path(arguments.output), test)
@@ -89,6 +92,10 @@ def _captures(arguments: argparse.Namespace, options: AccuracyOptions) -> Iterat
         return captures_of_pairs(given[0], None, pair_options, options, say)
     if len(given) == 1 and folders[0].is_dir():
         return captures_of_results(folders)
+    if len(given) == 1 and not folders[0].exists():
+        raise InputError(
+            "does not exist", file=given[0], expected="a folder that `fathom depth` wrote"
+        )
     if len(given) != 2:
         raise UsageError(
             "is neither result folders nor a pair",

@@ -124,11 +124,12 @@ def _show(found: Budget) -> None:
     if outside:
         print(f"outside what this search can find: {', '.join(outside)}")
     for answer in found.answers:
-        state = "has it already" if answer.fulfilled else "has it not"
-        print(f"{answer.want.text}: this rig {state} (up to {length(answer.farthest)})")
+        state = "this rig does it" if answer.fulfilled else "this rig does not"
+        print(f"{answer.want.spoken}: {state}; it holds up to {length(answer.farthest)}")
         print(
-            f"  baseline {length(answer.baseline)} (then the nearest depth of this search is "
-            f"{length(answer.nearest)}; for {length(found.span.nearest)} search "
-            f"{answer.disparities} disparities)"
+            f"  baseline needed   {length(answer.baseline)}: nearest depth then "
+            f"{length(answer.nearest)}, or search {answer.disparities} disparities for "
+            f"{length(found.span.nearest)}"
         )
-        print(f"  or focal length {answer.focal:.0f} px, or sigma_d {answer.sigma_d:.3g} px")
+        print(f"  or focal length   {answer.focal:.0f} px")
+        print(f"  or sigma_d        {answer.sigma_d:.3g} px")

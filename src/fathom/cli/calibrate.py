@@ -6,7 +6,7 @@ from typing import Any
 from fathom.cli.console import say, show_json, table
 from fathom.cli.flags import Parser, add_fields, taken
 from fathom.core.errors import UsageError
-from fathom.rigs.calibrate import CalibrateOptions
+from fathom.rigs.calibrate_fit import CalibrateOptions
 from fathom.workflows.board import BoardOptions
 from fathom.workflows.calibrate import ShotOptions, calibrate_files
 
@@ -14,13 +14,14 @@ EXAMPLES = """examples:
   fathom calibrate left/ right/ --columns 9 --rows 6 --square 25mm -o calibration
   fathom calibrate 'shots/left*.jpg' 'shots/right*.jpg' --square 25mm
   fathom calibrate left.mp4 right.mp4 --board charuco --columns 10 --rows 7 --square 30mm
-  fathom calibrate both.mp4 --layout side-by-side --model fisheye
+  fathom calibrate both.mp4 --format side-by-side --model fisheye
   fathom board -o board.pdf                     (a board to print)
   fathom depth left.png right.png --calib calibration/calibration.json
 
 columns and rows of a chessboard count inner corners: one less than its squares. Shoot 15 or more
 views: the whole board in both images, at all places, tilted 20 to 45 degrees both ways, near and
-far, and hold it still. exit code 0: good or usable; 1: written, but not good enough
+far, and hold it still. The rim of circles has to be known (--diameter); wide fisheye lenses are
+best shot with a chessboard or ChArUco. exit code 0: good or usable; 1: written, but not good enough
 """
 
 
@@ -76,6 +77,8 @@ def run(words: list[str]) -> int:
 def _show(info: dict[str, Any], folder: str) -> None:
     for drop in info["views"]["left_out"]:
         print(f"left out {drop['name']}: {drop['reason']}")
+    for view in info["views"]["one_camera"]:
+        print(f"{view['name']}: one camera only; it helps the {view['camera']} camera's lens")
     for view in info["views"]["kept"]:
         if view["turned"]:
             print(f"{view['name']}: the board was read upside-down in the right image; mended")
@@ -105,7 +108,9 @@ def _show(info: dict[str, Any], folder: str) -> None:
         print(f"note: {note}")
     print(f"this calibration is {info['level']}")
     if info["shoot_next"]:
-        print("shoot next:")
+        print(
+            "shoot next:" if info["level"] != "good" else "good enough; surer with, to shoot next:"
+        )
         for line in info["shoot_next"]:
             print(f"  - {line}")
     print(f"wrote {folder}: calibration.json, calibration.yml, report.html, pictures")

@@ -8,6 +8,7 @@ from fathom.cli.console import percent, progress_bar, say, show_json
 from fathom.cli.flags import Parser, add_fields, taken
 from fathom.combine.check import Finding
 from fathom.core.errors import UsageError
+from fathom.io.figures import check_figure
 from fathom.io.frames import PairedFrames, is_video, paired_frames
 from fathom.workflows.check import examine_files, fix_files, write_picture
 from fathom.workflows.check_many import (
@@ -56,6 +57,8 @@ def run(words: list[str]) -> int:
     files = Path(left), None if right is None else Path(right)
     if arguments.fix:
         return _fix(*files, options, arguments)
+    if arguments.picture is not None:
+        check_figure(arguments.picture)
     checked = examine_files(*files, options)
     if arguments.picture is not None:
         write_picture(Path(arguments.picture), checked)

@@ -1,6 +1,7 @@
 """From settings dataclasses to command-line flags and back; the parser whose errors are ours."""
 
 import argparse
+import re
 import types
 import typing
 from collections.abc import Iterable
@@ -37,6 +38,9 @@ class Parser(argparse.ArgumentParser):
             add_help=False,
             **settings,
         )
+        # argparse takes "-1,5" and "-5x3" for flags, and says "expected one argument"; the value
+        # itself gets a better line from whoever reads it.
+        self._negative_number_matcher = re.compile(r"^-\.?\d[\d.,xX+eE-]*$")
         self.add_argument("-h", "--help", action="help", help="show this help")
 
     def error(self, message: str) -> NoReturn:

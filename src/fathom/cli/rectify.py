@@ -130,5 +130,6 @@ def _show(info: dict[str, Any]) -> None:
         before, after = rows["before"], rows["after"]
         print(
             f"row error      {before['median_px']:.2f} px before, {after['median_px']:.2f} px "
-            f"after (median of {after['points']} points in {rows['pairs']} pairs)"
+            f"after (median of {after['points']} points in {rows['pairs']} "
+            f"pair{'s' if rows['pairs'] > 1 else ''})"
         )

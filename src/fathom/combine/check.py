@@ -121,7 +121,12 @@ def _examine_images(
     stale = check_stale(uneven, rows) if rig is not None else []
     if rig is not None and not any(f.certainty >= REPORTED for f in (*order, *stale)):
         stale += check_infinity(matches, rig.doffs)
-    return Examination([*strange, *light, *order, *uneven, *stale], matches, rows)
+    # What rests on a model of the rows is no surer than the model.
+    moved = [
+        replace(finding, certainty=finding.certainty * min(1.0, matches.trust / 0.95))
+        for finding in (*uneven, *stale)
+    ]
+    return Examination([*strange, *light, *order, *moved], matches, rows)
 
 
 def _remedy(calibration: StereoRig | StereoCalibration | None) -> str:

@@ -8,9 +8,11 @@ model, and a sub-pixel refinement by tracking forward and back (Lucas and Kanade
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
+from fathom.combine.check_finding import certainty_above
 from fathom.core.arrays import Array, Bool, Float32, Float64, Shaped, UInt8
 
 COARSE_PIXELS = (200_000, 450_000)
@@ -29,7 +31,8 @@ class Matches:
     left, right: float64 (n, 2), x and y. corners: how many corners the poorer view had.
     rows, columns: how many first matches (before the second search) fit one linear model of the
     vertical, and of the horizontal displacement. vertical: the horizontal one explains clearly
-    more, and the points were searched along columns.
+    more, and the points were searched along columns. trust: 0..1, how sure the model is the right
+    one; where squares look alike, another may explain nearly as many matches.
     """
 
     left: Float64[np.ndarray, "n 2"]
@@ -38,6 +41,7 @@ class Matches:
     rows: int = 0
     columns: int = 0
     vertical: bool = False
+    trust: float = 1.0
 
     @property
     def disparity(self) -> Float64[np.ndarray, " n"]:
@@ -86,7 +90,8 @@ def match_views(
     p, q = points[0][second[:, 0]], points[1][second[:, 1]]
     p, q = _tracked(left, right, _scaled(p, small[0], left), _scaled(q, small[1], right))
     full = (size[0] / left.shape[1], size[1] / left.shape[0])
-    return Matches(_resized(p, full), _resized(q, full), count, rows.count, columns.count, vertical)
+    moved = _resized(p, full), _resized(q, full)
+    return Matches(*moved, count, rows.count, columns.count, vertical, fit.trust)
 
 
 def reduced(image: Shaped[np.ndarray, "h w 3"]) -> Array:
@@ -132,12 +137,14 @@ class _Frame:
 @dataclass(frozen=True, eq=False)
 class _Fit:
     """coefficients: of `_Frame.terms`. count: matches within the tolerance. band: how far from
-    the model most of the matches lie that may be right, in pixels.
+    the model most of the matches lie that may be right, in pixels. trust: 0..1, how sure it is that
+    no other model is right.
     """
 
     coefficients: Float64[np.ndarray, "3"]
     count: int
     band: float = 2.5
+    trust: float = 1.0
 
 
 def _is_vertical(
@@ -181,17 +188,41 @@ def _consensus(
     shift = (q - p)[:, axis].astype(np.float64)
     if len(shift) < 4:
         return _Fit(np.zeros(3), 0)
-    picks = np.random.default_rng(0).integers(0, len(shift), (250, 3))
+    # Few matches are often mostly wrong ones, and more samples of them cost little.
+    picks = np.random.default_rng(0).integers(0, len(shift), (250 if len(shift) > 200 else 1500, 3))
     picks = picks[np.abs(np.linalg.det(terms[picks])) > 1e-2]
     solved = np.linalg.solve(terms[picks], shift[picks][..., None])[..., 0]
     models = np.vstack([[[np.median(shift), 0.0, 0.0]], solved])
     models = models[(np.abs(models[:, 1:]) < 0.3 * frame.unit).all(axis=1)]
     error = np.abs(terms @ models.T - shift[:, None])
-    best = int(np.minimum(error / (1.5 * tolerance), 1).sum(axis=0).argmin())
+    # Rows of two cameras differ by little: a shift of 20 pixels is worth some 2.5 votes less.
+    far = np.sqrt(np.mean((terms @ models.T) ** 2, axis=0)) / 8
+    doubt = 2 * np.log1p(far) if axis == 1 else np.zeros(len(models))
+    best = int((np.minimum(error / (1.5 * tolerance), 1).sum(axis=0) + doubt).argmin())
     near = error[error[:, best] < 12, best]
     # A lens that bends rows leaves right matches farther from a linear model.
     band = float(np.clip(6 * np.median(near), 2.5, 8)) if len(near) else 2.5
-    return _Fit(models[best], int((error[:, best] < tolerance).sum()), band)
+    agree = error < tolerance
+    trust = _trust(agree, doubt, best, terms @ (models - models[best]).T)
+    return _Fit(models[best], int(agree[:, best].sum()), band, trust)
+
+
+def _trust(
+    agree: Bool[np.ndarray, "n m"],
+    doubt: Float64[np.ndarray, " m"],
+    best: int,
+    apart: Float64[np.ndarray, "n m"],
+) -> float:
+    """How surely model `best` has more votes than the best of those clearly apart from it.
+
+    agree: which matches agree with which model. Matches that agree with both do not tell. The
+    counts scatter as those of rare events do.
+    """
+    votes = int(agree[:, best].sum())
+    rivals = (agree & ~agree[:, [best]]).sum(axis=0) - doubt
+    rivals = rivals[np.abs(apart).mean(axis=0) > 3]
+    rival = max(0.0, float(rivals.max())) if len(rivals) else 0.0
+    return certainty_above(votes - float(doubt[best]), rival, sqrt(votes + rival + 1))
 
 
 def _near(frame: _Frame, fit: _Fit, p: Array, q: Array, axis: int) -> Bool[np.ndarray, "n m"]:

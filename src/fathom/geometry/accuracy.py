@@ -14,6 +14,7 @@ from typing import Any
 from fathom.core.camera import StereoRig
 from fathom.core.errors import UsageError
 
+_HUGE = 1e12
 INFINITY_SIGMAS = 2.0
 """How many sigma_d the disparity of a point must lie from that of infinity to tell it apart."""
 
@@ -197,4 +198,12 @@ def _require(**numbers: float) -> None:
                 field=name.replace("_", "-"),
                 value=value,
                 expected="a number > 0",
+            )
+        if not 1 / _HUGE <= value <= _HUGE:
+            # Squares and products of such numbers leave what a float can hold, or mean nothing.
+            raise UsageError(
+                "is out of range",
+                field=name.replace("_", "-"),
+                value=value,
+                expected=f"{1 / _HUGE:g} to {_HUGE:g}",
             )

@@ -27,6 +27,9 @@ Side = Literal["left", "right"]
 _WIDEST = 60.0
 """Degrees between the cameras beyond which no useful common image is left."""
 
+LARGEST = 200_000_000
+"""Pixels of a rectified image: more than any image that is read."""
+
 FIELD = 120.0
 """Degrees of view that a rectified image shows at most. Towards 180 degrees a flat image stretches
 without end; at 120 a fisheye's middle keeps about its resolution."""
@@ -276,6 +279,13 @@ def _require_options(crop: str, size: tuple[int, int] | None, field: float) -> N
     if size is not None and not (len(size) == 2 and min(size) >= 2):
         raise UsageError(
             "is no image size", field="size", value=size, expected="width and height, 2 or more"
+        )
+    if size is not None and size[0] * size[1] > LARGEST:
+        raise UsageError(
+            "is too large",
+            field="size",
+            value=f"{size[0]}x{size[1]}",
+            expected=f"at most {LARGEST // 1_000_000} megapixels",
         )
     if not 1 <= field <= 170:
         raise UsageError(

@@ -14,6 +14,7 @@ import numpy as np
 
 from fathom.core.arrays import Array, Float64, Num, UInt8, frozen
 from fathom.core.errors import InputError, UsageError, unknown_name
+from fathom.rigs.board_circles import find_circles
 from fathom.rigs.boards import Board
 
 FEWEST = 6
@@ -72,7 +73,7 @@ def detect_board(
     elif board.kind == "charuco":
         return _charuco(image, board)
     else:
-        pixels = _circles(image, board)
+        pixels = find_circles(image, board, thorough=thorough)
     if pixels is None:
         return None
     return BoardPoints(np.arange(len(pixels)), _upright(image, board, _right_handed(board, pixels)))
@@ -130,25 +131,6 @@ def _refined(image: Array, rough: Array, grid: tuple[int, int]) -> Array | None:
         return None
     out: Array = pixels.reshape(-1, 2).astype(np.float64)
     return out
-
-
-def _circles(image: Array, board: Board) -> Array | None:
-    import cv2
-
-    parameters = cv2.SimpleBlobDetector.Params()
-    parameters.minArea = 12
-    parameters.maxArea = image.size / 12  # OpenCV's 5000 loses the circles of large images
-    parameters.minDistBetweenBlobs = 4
-    parameters.minRepeatability = 2
-    blobs = cv2.SimpleBlobDetector.create(parameters)
-    asymmetric = board.kind == "asymmetric-circles"
-    base = cv2.CALIB_CB_ASYMMETRIC_GRID if asymmetric else cv2.CALIB_CB_SYMMETRIC_GRID
-    for flags in (base, base | cv2.CALIB_CB_CLUSTERING):
-        found, centres = cv2.findCirclesGrid(image, board.grid, flags=flags, blobDetector=blobs)
-        if found:
-            out: Array = centres.reshape(-1, 2).astype(np.float64)
-            return out
-    return None
 
 
 def _charuco(image: Array, board: Board) -> BoardPoints | None:

@@ -25,6 +25,8 @@ _COUNTED = {
     "asymmetric-circles": "circles in a row, and rows (as OpenCV counts them)",
     "charuco": "squares",
 }
+DIAMETERS = {"circles": 0.6, "asymmetric-circles": 0.9}
+"""Of a printed circle, as a share of the step; asymmetric neighbours are 1.41 steps apart."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Board:
     a grid, squares of a ChArUco board, all as OpenCV counts them. square: metres from one corner
     to the next, or between neighbouring circles' centres (for the asymmetric grid between its
     rows, so circles of one row are 2 squares apart). marker: side of a ChArUco marker in metres,
-    None = 3/4 of the square. dictionary: OpenCV's name of the markers' dictionary.
+    None = 3/4 of the square. dictionary: OpenCV's name of the markers' dictionary. diameter: of a
+    circle in metres, None = the share of the square in `DIAMETERS`, as `fathom board` prints it.
 
     Raises `UsageError` for counts or lengths that no board has, or an unknown kind.
     """
@@ -47,6 +50,7 @@ class Board:
     square: float = 0.025
     marker: float | None = None
     dictionary: str = "DICT_5X5_250"
+    diameter: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -70,6 +74,8 @@ class Board:
                 expected=f"{_length(SMALLEST_SQUARE)} to {_length(LARGEST_SQUARE)}",
                 remedy="give the unit, for example --square 25mm",
             )
+        if self.kind in DIAMETERS:
+            self._set_diameter()
         if self.kind != "charuco":
             return
         marker = 0.75 * self.square if self.marker is None else self.marker
@@ -81,6 +87,24 @@ class Board:
                 expected=f"a side below the square's {_length(self.square)}",
             )
         object.__setattr__(self, "marker", marker)
+
+    def _set_diameter(self) -> None:
+        share = DIAMETERS[self.kind]
+        diameter = share * self.square if self.diameter is None else self.diameter
+        nearest = self.square * (math.sqrt(2) if self.kind == "asymmetric-circles" else 1)
+        if not 0 < diameter < nearest:
+            raise UsageError(
+                "does not fit between its neighbours",
+                field="diameter",
+                value=_length(diameter),
+                expected=f"below {_length(nearest)}, the distance of the nearest circles",
+            )
+        object.__setattr__(self, "diameter", diameter)
+
+    @property
+    def radius(self) -> float:
+        """Of a circle in metres; 0 for boards without circles."""
+        return 0.0 if self.diameter is None or self.kind not in DIAMETERS else self.diameter / 2
 
     @cached_property
     def points(self) -> Float64[np.ndarray, "n 3"]:
@@ -142,6 +166,8 @@ class Board:
         }
         if self.kind == "charuco":
             values |= {"marker_m": self.marker, "dictionary": self.dictionary}
+        if self.radius:
+            values["diameter_m"] = self.diameter
         return values
 
     def flags(self) -> list[str]:
@@ -151,6 +177,8 @@ class Board:
         if self.kind == "charuco":
             assert self.marker is not None
             words += ["--marker", _length(self.marker), "--dictionary", self.dictionary]
+        if self.diameter is not None and self.radius:
+            words += ["--diameter", _length(self.diameter)]
         return words
 
     def __str__(self) -> str:

@@ -14,9 +14,14 @@ from fathom.core.arrays import Array, Float64
 from fathom.core.camera import Camera, CameraModel
 from fathom.core.errors import InputError
 from fathom.geometry.project import project, rays
+from fathom.rigs.board_circles import centroid_shift
+from fathom.rigs.board_detect import BoardPoints
+from fathom.rigs.boards import Board
 from fathom.rigs.bundle import Bundle, BundleOptions, Observations, bundle_adjust
 from fathom.rigs.triangulate import PosedCamera
 
+CIRCLE_ROUNDS = 3
+"""How often the centroids of circles are set right and the fit is made again."""
 _FOCALS = np.geomspace(0.15, 1.6, 14)
 """Focal lengths of fisheye cameras to begin with, in image widths (a half circle is 1 / pi)."""
 
@@ -26,7 +31,7 @@ class CalibratedCamera:
     """A camera, and per view the pose of the board and its error.
 
     rotations (v, 3, 3), translations (v, 3): board to camera, metres. errors: (v,) RMS of the
-    distance between projected and seen points, pixels.
+    distance between projected and seen points, pixels, what circles shift included.
     """
 
     camera: Camera
@@ -53,6 +58,32 @@ def calibrate_camera(
     if model == "fisheye":
         return _fisheye(boards, pixels, size)
     return _pinhole(boards, pixels, size, terms)
+
+
+def calibrate_on(
+    board: Board,
+    seen: Sequence[BoardPoints],
+    size: tuple[int, int],
+    model: CameraModel = "pinhole",
+    terms: int = 5,
+) -> CalibratedCamera:
+    """`calibrate_camera` on views of one board; of circles the centroids seen are set right.
+
+    The shift of a centroid (`centroid_shift`) needs the camera, and the camera the shift, so they
+    take turns, three times: each makes what is left of the bias some fifty times smaller.
+    """
+    objects = [board.points[points.ids] for points in seen]
+    found = calibrate_camera(objects, [points.pixels for points in seen], size, model, terms)
+    for _ in range(CIRCLE_ROUNDS if board.radius else 0):
+        pixels = [
+            points.pixels - centroid_shift(found.camera, board, points.ids, turn, shift)
+            for points, turn, shift in zip(seen, found.rotations, found.translations, strict=True)
+        ]
+        if model == "fisheye":
+            found = _adjusted(found, objects, pixels, ("focal", "center", "distortion"))
+        else:
+            found = calibrate_camera(objects, pixels, size, model, terms)
+    return found
 
 
 def board_pose(

@@ -17,6 +17,7 @@ from fathom.geometry.project import project, rays
 from fathom.geometry.rectify import Side
 from fathom.rigs.board_detect import BoardPoints
 from fathom.rigs.calibrate import RigCalibration
+from fathom.rigs.calibrate_fit import SIDES
 
 Level = Literal["good", "usable", "poor"]
 LEVELS: tuple[Level, ...] = ("good", "usable", "poor")
@@ -78,10 +79,7 @@ class Quality:
 def judge(result: RigCalibration) -> Quality:
     """Whether a calibration is good enough, and what to shoot next."""
     cameras = result.calibration.left, result.calibration.right
-    seen = [[view.left for view in result.views], [view.right for view in result.views]]
-    cells = [
-        coverage(c, [p for p in s if p is not None]) for c, s in zip(cameras, seen, strict=True)
-    ]
+    cells = [coverage(c, result.seen(s)) for c, s in zip(cameras, SIDES, strict=True)]
     far = max(error.distance for error in result.errors)
     for side, grid in zip(("left", "right"), cells, strict=True):
         common = seen_by_both(result.calibration, side, far, grid.shape)  # type: ignore[arg-type]
@@ -204,4 +202,4 @@ def _empty_regions(grid: Int32[np.ndarray, "r c"]) -> list[str]:
             possible = int((part >= 0).sum())
             if 2 * possible >= part.size and int((part > 0).sum()) < 0.34 * possible:
                 found.append("centre" if (y, x) == ("middle", "centre") else f"{y} {x}")
-    return [word.replace("middle ", "") for word in found]
+    return [f"{w.split()[1]} edge" if w.startswith("middle") else w for w in found]

@@ -28,6 +28,11 @@ class BoardView:
     left: BoardPoints | None
     right: BoardPoints | None
 
+    @property
+    def lonely(self) -> bool:
+        """Whether one camera alone saw the board."""
+        return (self.left is None) != (self.right is None)
+
 
 @dataclass(frozen=True)
 class DroppedView:
@@ -48,6 +53,13 @@ class Poses:
     def picked(self, views: Num[np.ndarray, " n"]) -> "Poses":
         """The poses of the views with these indices."""
         return Poses(self.rotations[views], self.translations[views])
+
+    def joined(self, more: "Poses") -> "Poses":
+        """These poses, then more."""
+        return Poses(
+            np.concatenate([self.rotations, more.rotations]),
+            np.concatenate([self.translations, more.translations]),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +90,26 @@ def complete_views(views: Sequence[BoardView]) -> tuple[list[BoardView], list[Dr
         code = "not-found" if len(missing) == 2 else f"not-found-{missing[0]}"
         dropped.append(DroppedView(view.name, code, f"the board was not found in {where}"))
     return kept, dropped
+
+
+def lonely_views(
+    views: Sequence[BoardView], pairs: Sequence[BoardView], width: int
+) -> list[BoardView]:
+    """The views that only one camera saw, in other poses than the pairs and those before them.
+
+    They say nothing about the rig, but something about their camera. width: pixels.
+    """
+    found: list[BoardView] = []
+    limit = max(1.0, _SAME * width)
+    for view in views:
+        if not view.lonely:
+            continue
+        side = "right" if view.left is None else "left"
+        points = getattr(view, side)
+        others = [getattr(old, side) for old in (*pairs, *found)]
+        if all(old is None or moved(points, old) >= limit for old in others):
+            found.append(view)
+    return found
 
 
 def distinct_views(

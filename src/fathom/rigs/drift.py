@@ -31,7 +31,7 @@ _SIGNIFICANT = 3.0  # sigmas below which an angle counts as none
 _WORTH = 0.1  # pixels in the image: hardly a rig is aligned better, so less is left alone
 _WIDEST = 5.0  # degrees: more is no drift
 _CELLS = 4  # image cells a side whose matches may share an error
-_NO_YAW = "rows hardly show it, and distances hang on it: give matches of far things"
+_NO_YAW = "rows hardly show it, and distances hang on it (matches of far things would tell)"
 
 
 @dataclass(frozen=True, eq=False)

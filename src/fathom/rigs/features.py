@@ -18,6 +18,7 @@ _PIXELS = 3_000_000  # SIFT keeps some 30 float images of twice the size: 1.5 GB
 _ORB_SCALE = 1.2  # between the levels of its pyramid
 _CELLS = 16  # along the longer side
 _BLOCK = 4096  # descriptors compared at a time
+_SMALLEST = 16  # pixels of a side; a descriptor covers as many
 _FEW = 8  # what a fundamental matrix needs
 
 
@@ -129,9 +130,11 @@ def match_features(
 def _features(
     image: UInt8[np.ndarray, "h w"], method: Method, limit: int
 ) -> tuple[Float64[np.ndarray, "n 2"], Float32[np.ndarray, "n k"]]:
-    """Pixels and unit descriptors."""
+    """Pixels and unit descriptors; none in an image too small for them."""
     import cv2
 
+    if min(image.shape) < _SMALLEST:  # OpenCV's SIFT does not come back from one pixel
+        return np.zeros((0, 2)), np.zeros((0, 1), np.float32)
     detector: Any
     if method == "sift":
         # Without the precise upscale OpenCV's positions are a quarter of a pixel off.

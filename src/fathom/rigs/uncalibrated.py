@@ -38,7 +38,8 @@ class UncalibratedRectification:
 
     left, right: (3, 3), raw pixels to rectified ones, of images of `size` (width, height). before,
     after: root mean square of y_right - y_left of the inliers, pixels. inliers: bool (n,), which
-    matches fit. disparities: smallest and largest x_left - x_right of the inliers, pixels, > 0.
+    matches fit. disparities: smallest and largest x_left - x_right of the inliers, pixels, > 0; no
+    smallest one far from all others, which is a wrong match along a row.
     focal: pixels, the guess under which the turns fit; not a calibration. shear, aspect: largest
     change of a right angle in degrees, and of the ratio of sides, at the middle of an image.
     statement: what the result cannot say, for people.
@@ -82,8 +83,8 @@ class UncalibratedRectification:
 def rectify_uncalibrated(matches: Matches, size: tuple[int, int]) -> UncalibratedRectification:
     """Homographies that put the matches of two images of `size` (width, height) on common rows.
 
-    The right image is moved along its rows so that all inliers' disparities are positive; that
-    moves infinity too, so disparities are not depths up to scale. The same matches give the same
+    The right image is moved along its rows so that inliers' disparities are positive; that moves
+    infinity too, so disparities are not depths up to scale. The same matches give the same
     result.
 
     Raises `InputError`, each with its reason, for too few matches, too few that agree, a scene of
@@ -125,7 +126,7 @@ def rectify_uncalibrated(matches: Matches, size: tuple[int, int]) -> Uncalibrate
         before=float(np.sqrt(np.mean(good.rise**2))),
         after=after,
         inliers=inliers,
-        disparities=(float(disparity.min()), float(disparity.max())),
+        disparities=(_farthest(disparity, width), float(disparity.max())),
         focal=focal,
         shear=max(s[0] for s in shapes),
         aspect=max((s[1] for s in shapes), key=lambda a: abs(np.log(a))),
@@ -291,7 +292,7 @@ def _placed(left: Array, right: Array, good: Matches, size: tuple[int, int]) -> 
     centers = [_mapped(h, middle)[0] * scale for h in (left, right)]
     down = middle[0, 1] - (centers[0][1] + centers[1][1]) / 2
     along = middle[0, 0] - centers[0][0]
-    smallest = float((scale * (p[:, 0] - q[:, 0])).min())
+    smallest = _farthest(scale * (p[:, 0] - q[:, 0]), size[0])
     grow = np.diag([scale, scale, 1.0])
     out = []
     for h, across in ((left, along), (right, along + smallest - _MARGIN)):
@@ -299,6 +300,18 @@ def _placed(left: Array, right: Array, good: Matches, size: tuple[int, int]) -> 
         placed = shift @ grow @ h
         out.append(placed / placed[2, 2])
     return out[0], out[1]
+
+
+def _farthest(disparity: Float64[np.ndarray, " n"], width: int) -> float:
+    """The smallest disparity that is not alone.
+
+    A wrong match may lie on the right row, anywhere on it: it must not push the image out of sight.
+    One counts where a hundredth of all lie within a hundredth of the image's width above it.
+    """
+    found = np.sort(disparity)
+    count = max(3, len(found) // 100)
+    close = found[count - 1 :] - found[: len(found) - count + 1] < max(2.0, 0.01 * width)
+    return float(found[int(np.argmax(close))])
 
 
 def _area(homography: Array, at: Float64[np.ndarray, "1 2"]) -> float:

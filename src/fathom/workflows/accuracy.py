@@ -218,10 +218,10 @@ def measured_values(disparity: Disparity) -> Float32[np.ndarray, "h w"]:
 
 def write_picture(path: Path, test: FieldTest) -> None:
     """The residual of the first capture, and the temporal noise, as PNG, whole or not at all."""
-    from fathom.io.images import write_png
+    from fathom.io.figures import write_figure
     from fathom.viz.flatness import flatness_picture
 
-    write_png(path, flatness_picture(test.walls[0], test.rig, test.temporal_map))
+    write_figure(path, flatness_picture(test.walls[0], test.rig, test.temporal_map))
 
 
 def _notes(walls: Sequence[Flatness], rig: StereoRig, truth: float | None) -> list[str]:

@@ -36,6 +36,9 @@ class BoardOptions:
         None, "ChArUco: side of a marker (default 3/4 of the square)", metavar="LENGTH"
     )
     dictionary: str = option("DICT_5X5_250", "ChArUco: OpenCV's name of the markers")
+    diameter: str | None = option(
+        None, "circles: their diameter (default: as fathom board prints them)", metavar="LENGTH"
+    )
 
     def target(self) -> Board:
         """The board. Raises `UsageError` for lengths or counts that no board has."""
@@ -46,6 +49,7 @@ class BoardOptions:
             parse_length(self.square, "square"),
             None if self.marker is None else parse_length(self.marker, "marker"),
             self.dictionary,
+            None if self.diameter is None else parse_length(self.diameter, "diameter"),
         )
 
 

@@ -89,6 +89,11 @@ class BudgetOptions:
                 field="calib",
                 remedy="give either --calib, or --focal and --baseline",
             )
+        for name, value in (("focal", self.focal), ("baseline", self.baseline)):
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(
+                    "is not a positive number", field=name, value=value, expected="a number > 0"
+                )
         if self.calib is None and self.width is None:
             raise UsageError("the image size is missing", field="width", expected="pixels")
         if self.width is None and self.height is not None:
@@ -109,6 +114,12 @@ class Want:
     relative: float
     depth: float
     text: str
+
+    @property
+    def spoken(self) -> str:
+        """As in a sentence: "1 % at 20 m"."""
+        number, unit, depth = _WANT.fullmatch(self.text).groups()  # type: ignore[union-attr]
+        return f"{number} {unit} at {depth} m"
 
     @classmethod
     def parse(cls, text: str) -> "Want":
@@ -196,7 +207,9 @@ def budget(
     rig, notes = _rig_of(options)
     for note in notes:
         notify(note)
-    max_disparity = options.max_disparity or rig.max_disparity or 128
+    max_disparity = options.max_disparity
+    if max_disparity is None:
+        max_disparity = rig.max_disparity or 128
     span = measurable_range(
         rig, max_disparity, min_disparity=options.min_disparity, sigma_d=options.sigma_d
     )
@@ -219,7 +232,7 @@ def accuracy_of(rig: StereoRig, depth: float, options: BudgetOptions) -> Accurac
 
 def write_plot(path: Path, found: Budget) -> None:
     """The plot of a budget as PNG, whole or not at all."""
-    from fathom.io.images import write_png
+    from fathom.io.figures import write_figure
     from fathom.viz.budget import budget_plot
 
     depths = [row.depth for row in found.rows] or list(DEPTHS)
@@ -236,7 +249,7 @@ def write_plot(path: Path, found: Budget) -> None:
         "focal length": f"focal length {options.focal_error:g} px off",
     }
     picture = budget_plot(found.rig, curve, found.rows, found.span, options.sigma_d, names)
-    write_png(path, picture)
+    write_figure(path, picture)
 
 
 def _rig_of(options: BudgetOptions) -> tuple[StereoRig, list[str]]:

@@ -16,7 +16,8 @@ from fathom.io.images import Layout
 from fathom.rigs.board_detect import BoardPoints, detect_board, sharpness
 from fathom.rigs.board_guess import guess_board, larger_chessboard
 from fathom.rigs.boards import Board
-from fathom.rigs.calibrate import CalibrateOptions, RigCalibration, calibrate_rig
+from fathom.rigs.calibrate import RigCalibration, calibrate_rig
+from fathom.rigs.calibrate_fit import CalibrateOptions
 from fathom.rigs.calibrate_quality import Quality, judge
 from fathom.rigs.calibrate_views import BoardView, moved
 

@@ -11,7 +11,8 @@ from fathom.core.camera import Camera
 from fathom.core.pair import View
 from fathom.geometry.plausible import implausibilities
 from fathom.geometry.rectify import rectify
-from fathom.rigs.calibrate import CalibrateOptions, RigCalibration
+from fathom.rigs.calibrate import RigCalibration
+from fathom.rigs.calibrate_fit import SIDES, CalibrateOptions
 from fathom.rigs.calibrate_quality import Quality
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def _pictures(result: RigCalibration, quality: Quality, shots: "Shots") -> dict[
     by_name = {shot.view.name: shot for shot in shots.shots}
     labels = {drop.name: f"left out: {drop.code}" for drop in result.dropped}
     labels |= {error.name: f"{error.both:.2f} px" for error in result.errors}
+    labels |= {s.view.name: f"{s.error:.2f} px, {s.side} camera only" for s in result.singles}
     panels = []
     for shot in _spread(list(shots.shots), _SHOWN):
         label = f"{shot.view.name}: {labels.get(shot.view.name, '')}"
@@ -78,16 +80,14 @@ def _pictures(result: RigCalibration, quality: Quality, shots: "Shots") -> dict[
         panels.append(("right", shot.image("right"), shot.view.right))
     pictures = {"corners.png": corners_picture(panels, result.board)}
     calmest = by_name[min(result.errors, key=lambda error: error.both).name]
-    for side in ("left", "right"):
-        seen = [getattr(view, side) for view in result.views]
-        pixels = np.concatenate([points.pixels for points in seen])
+    for side in SIDES:
+        pixels = np.concatenate([points.pixels for points in result.seen(side)])
         camera: Camera = getattr(result.calibration, side)
         pictures[f"coverage_{side}.png"] = coverage_picture(
             calmest.image(side), getattr(quality, side), pixels, f"{side} image"
         )
-        residuals = np.concatenate(list(getattr(result, side)))
         pictures[f"residuals_{side}.png"] = residual_picture(
-            camera.size, pixels, residuals, f"{side} image"
+            camera.size, pixels, result.residuals(side), f"{side} image"
         )
     pair = rectify(result.calibration)(View(calmest.image("left")), View(calmest.image("right")))
     pictures["rectified.png"] = rectified_picture(
@@ -129,6 +129,9 @@ def _info(
         "views": {
             "looked_at": shots.looked_at,
             "kept": [_view(error) for error in result.errors],
+            "one_camera": [
+                {"name": s.view.name, "camera": s.side, "rms_px": s.error} for s in result.singles
+            ],
             "left_out": [asdict(drop) for drop in result.dropped],
         },
         "rms_px": result.rms,

@@ -61,10 +61,10 @@ def needs_rectification(
 
 def write_picture(file: Path, checked: CheckedPair) -> None:
     """Writes the picture of rows and their errors as a PNG, whole or not at all."""
-    from fathom.io.images import write_png
+    from fathom.io.figures import write_figure
     from fathom.viz.rows import rows_figure
 
-    write_png(file, rows_figure([("", checked.left, checked.right, checked.seen)]))
+    write_figure(file, rows_figure([("", checked.left, checked.right, checked.seen)]))
 
 
 def fix_files(
@@ -80,11 +80,14 @@ def fix_files(
     check.png (rows before and after) and result.json. Where nothing could be mended nothing is
     written, and "folder" is None. notify is told what was done, a line each.
 
-    Raises `InputError` for images or a calibration that cannot serve, `ResourceError` if the
-    folder cannot be written or a file of yours has the name of a new one.
+    Raises `UsageError` for the folder of the pair itself, `InputError` for images or a calibration
+    that cannot serve, `ResourceError` if the folder cannot be written or a file of yours has the
+    name of a new one.
     """
     from fathom.io.atomic import check_result_folder, result_folder
+    from fathom.io.elsewhere import require_elsewhere
 
+    require_elsewhere(out, (left, right, options.calib))
     check_result_folder(out, _FILES)
     pair = load_mended(left, right, options)
     for line in (*pair.loaded.notes, *pair.done):

@@ -152,10 +152,12 @@ def depth_of_pair(
 
     Raises `UsageError`, `InputError` or `ResourceError`, before anything is written.
     """
+    from fathom.io.elsewhere import require_elsewhere
     from fathom.io.folder import check_result_folder, result_folder
 
     outputs = chosen_outputs(options.save)
     options.cloud()
+    require_elsewhere(out, (files.left, files.right, pair_options.calib))
     matcher = options.matcher()
     check_result_folder(out, file_names(outputs))
     start = time.perf_counter()

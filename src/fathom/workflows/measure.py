@@ -165,10 +165,10 @@ def left_image(found: Measured) -> UInt8[np.ndarray, "h w 3"]:
 
 def write_picture(path: Path, found: Measured) -> None:
     """The left image with everything that was measured drawn on it, as PNG, whole or not at all."""
-    from fathom.io.images import write_png
+    from fathom.io.figures import write_figure
     from fathom.viz.measure import measure_picture
 
-    write_png(path, measure_picture(left_image(found), found.measures))
+    write_figure(path, measure_picture(left_image(found), found.measures))
 
 
 def measure_dict(measure: Measure) -> dict[str, Any]:
@@ -246,8 +246,10 @@ def _notes(measure: Measure, depth: Depth) -> list[str]:
         return [f"pixel {x},{y} was filled in from its neighbours, not measured{other}"]
     notes = []
     if measure.cut:
-        sides = " and ".join(measure.cut)
-        notes.append(f"the object reaches the {sides} of the region, so it may be larger")
+        *most, last = measure.cut
+        sides = f"{', '.join(most)} and {last}" if most else last
+        edges = "edges" if most else "edge"
+        notes.append(f"the object reaches the {sides} {edges} of the region: it may be larger")
     if measure.share < 0.5:
         notes.append(
             f"only {measure.share:.0%} of the measured pixels there are the object; draw the "

@@ -114,13 +114,12 @@ def _matched(
 def _require_better(drift: Drift, file: Path) -> None:
     if drift.changed and drift.after < drift.before:
         return
-    reasons = "; ".join(f"{name} {why}" for name, why in drift.held.items())
     raise InputError(
-        f"the rows get no better: {drift.before:.2f} px before, {drift.after:.2f} px after "
-        f"({reasons})",
+        f"no small turn of a camera makes the rows agree better: {drift.before:.2f} px before, "
+        f"{drift.after:.2f} px after",
         file=file,
         field="rotation",
-        remedy="keep this calibration"
+        remedy="keep this calibration: the rig has not drifted"
         if drift.before < 1
         else "calibrate anew with a board: what is wrong is no rotation between the cameras",
     )

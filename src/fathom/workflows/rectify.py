@@ -15,7 +15,7 @@ from fathom.core.errors import InputError, UsageError
 from fathom.core.options import option
 from fathom.core.pair import View
 from fathom.geometry.plausible import implausibilities
-from fathom.geometry.rectify import FIELD, Rectification, exchange, rectify
+from fathom.geometry.rectify import FIELD, LARGEST, Rectification, exchange, rectify
 from fathom.io.frames import FramePair, PairedFrames, paired_frames
 from fathom.workflows.depth import versions
 from fathom.workflows.pairs import PairOptions, find_and_read_calibration
@@ -60,11 +60,19 @@ class RectifyOptions:
         if self.size is None:
             return None
         parts = self.size.lower().replace("×", "x").split("x")
-        if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        numbers = [int(part) for part in parts if part.strip().isdecimal() and len(part) < 9]
+        if len(parts) != 2 or len(numbers) != 2 or min(numbers) < 2:
             raise UsageError(
                 "is no image size", field="size", value=self.size, expected="for example 1280x720"
             )
-        return int(parts[0]), int(parts[1])
+        if numbers[0] * numbers[1] > LARGEST:
+            raise UsageError(
+                "is too large",
+                field="size",
+                value=self.size,
+                expected=f"at most {LARGEST // 1_000_000} megapixels",
+            )
+        return numbers[0], numbers[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +136,11 @@ def rectify_files(
 
     Raises `UsageError`, `InputError` or `ResourceError`; nothing has been written then.
     """
+    from fathom.io.elsewhere import require_elsewhere
     from fathom.io.folder import check_result_folder, result_folder
 
-    _require_elsewhere(frames, out)
+    require_elsewhere(out, frames.files, always=True)
+    require_elsewhere(out, [pair_options.calib])
     job = _prepare(frames, pair_options, options, notify)
     check_result_folder(out, _planned(job))
     for note in job.notes:
@@ -179,7 +189,14 @@ def _prepare(
     from fathom.io.files import in_file
 
     with in_file(file):
-        rectification = rectify(calibration, crop=pair_options.crop, size=size, field=options.field)
+        try:
+            rectification = rectify(
+                calibration, crop=pair_options.crop, size=size, field=options.field
+            )
+        except InputError as error:
+            if options.exchange and error.field == "translation":
+                error.remedy = "the file has its cameras in order: leave --exchange out"
+            raise
     _require_size(first, rectification, file, options.exchange)
     notes += [f"{file}: {line}" for line in implausibilities(calibration)]
     warp = Warp.of(rectification)
@@ -224,20 +241,6 @@ def _require_size(
                 value=f"{camera.width}x{camera.height}",
                 expected=f"{view.size[0]}x{view.size[1]} as the {side} images",
                 remedy="calibrate at this size, or give the images as they were calibrated",
-            )
-
-
-def _require_elsewhere(frames: PairedFrames, out: Path) -> None:
-    """Refuses to write where the input lies, be it an earlier result of ours."""
-    target = out.resolve()
-    ours = (target, target / "left", target / "right")
-    for file in frames.files:
-        if file.resolve().parent in ours:
-            raise UsageError(
-                "holds the images to be rectified",
-                field="output",
-                value=str(out),
-                remedy="choose another folder",
             )
 
 

@@ -18,6 +18,8 @@ from fathom.io.frames import PairedFrames
 _FEATURES = 2000
 _TOO_FAR = 1.0
 """Pixels of median row error after rectification beyond which matching suffers."""
+_EXCHANGED = 0.88
+"""Share of points with a negative disparity from which views are taken to be exchanged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,17 +160,24 @@ def choose(count: int | None, most: int) -> frozenset[int]:
 
 @dataclass(frozen=True)
 class Rows:
-    """Row errors of raw and rectified pairs; None where too few points were matched."""
+    """Row errors of raw and rectified pairs; None where too few points were matched. behind: share
+    of the points that lie further right in the right image, as in exchanged views."""
 
     before: RowError | None
     after: RowError | None
     pairs: int
+    behind: float = 0.0
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know about them."""
         if self.after is None:
             return ("too few points match between the images to measure how well rows agree",)
+        if self.behind > _EXCHANGED:
+            return (
+                f"{self.behind:.0%} of the points lie further right in the right image: left and "
+                "right look exchanged; give the two in the other order",
+            )
         if self.after.median > _TOO_FAR:
             return (
                 f"rows still disagree by {self.after.median:.1f} px after rectification: this "
@@ -196,6 +205,7 @@ class RowMeter:
     wanted: frozenset[int]
     _before: list[Array] = field(default_factory=list)
     _after: list[Array] = field(default_factory=list)
+    _disparity: list[Array] = field(default_factory=list)
     _first: tuple[View, View] | None = None
     _pairs: int = 0
 
@@ -220,6 +230,9 @@ class RowMeter:
         agreed = one_geometry(a[known], b[known])
         self._before.append(before[agreed])
         self._after.append(after[agreed])
+        # Without a calibration the right image was moved until no disparity is negative.
+        moved = matches.left - matches.right if self.warp.rig is None else a - b
+        self._disparity.append(moved[known][agreed, 0])
         self._pairs += 1
 
     def result(self) -> Rows:
@@ -228,7 +241,9 @@ class RowMeter:
             row_error(np.concatenate(parts) if parts else np.zeros(0))
             for parts in (self._before, self._after)
         )
-        return Rows(before, after, self._pairs)
+        disparity = np.concatenate(self._disparity) if self._disparity else np.zeros(0)
+        behind = float((disparity < -1).mean()) if len(disparity) else 0.0
+        return Rows(before, after, self._pairs, behind)
 
     def picture(self) -> Array:
         """The first pair before and after, with lines along its rows."""

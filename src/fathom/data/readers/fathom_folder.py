@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from fathom.core.arrays import Array
 from fathom.core.camera import Camera, StereoRig
 from fathom.core.errors import InputError, ResourceError, UsageError
 from fathom.core.sample import StereoSample
 from fathom.data.dataset import Dataset, by_name
 from fathom.data.layout import files, stem, stereo, walk
 from fathom.data.reader import NoOptions, Reader
-from fathom.io.atomic import result_folder, write_text
+from fathom.io.atomic import atomic_file, result_folder, write_text
 from fathom.io.encodings import read_mask
 from fathom.io.files import PathLike, in_file, read_bytes
 from fathom.io.images import write_png
@@ -56,19 +57,23 @@ def read_sample(folder: PathLike, name: str = "") -> StereoSample:
 
 
 def write_sample(
-    folder: PathLike, sample: StereoSample, meta: Mapping[str, Any] | None = None
+    folder: PathLike,
+    sample: StereoSample,
+    meta: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, Array] | None = None,
 ) -> None:
     """Write a sample in fathom's layout into a new folder, whole or not at all.
 
-    meta: what else is to be known, as plain values (meta.json).
+    meta: what else is to be known, as plain values (meta.json). arrays: further maps, each as
+    NAME.npy ("disp_right" of pixels, "normals"); readers leave them alone.
 
     Raises `ResourceError` if the folder is there already and not empty (samples are never
     overwritten) or cannot be written, `UsageError` for a mask whose name is no file name.
     """
     place = Path(folder)
-    for name in sample.masks:
+    for name in (*sample.masks, *(arrays or {})):
         if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
-            raise UsageError("is no name for a mask", field="mask", value=name)
+            raise UsageError("is no name for a mask or an array", field="mask", value=name)
     if place.is_dir() and any(place.iterdir()):
         raise ResourceError(
             "is there already, and samples are not overwritten",
@@ -85,6 +90,9 @@ def write_sample(
             write_png(staging / inside, mask.astype(np.uint8) * np.uint8(255))
         if sample.pair.rig is not None:
             write_text(staging / "calib.json", to_json(_as_dict(sample.pair.rig)) + "\n")
+        for name, array in (arrays or {}).items():
+            with atomic_file(staging / f"{name}.npy") as file:
+                np.save(file, array, allow_pickle=False)
         if meta is not None:
             write_text(staging / "meta.json", to_json(dict(meta)) + "\n")
 

@@ -74,10 +74,10 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "opencv",
         "OpenCV FileStorage (M1 D1 M2 D2 R T, or P1 P2 Q)",
-        "calib.yml, calib.xml",
+        "calib.yml, calib.xml, or intrinsics.yml,extrinsics.yml",
         _BOTH,
         lambda c, path: (opencv_text(c, path.suffix.lower() == ".xml"),),
-        lambda texts, size: parse_opencv(texts[0], "", size),
+        lambda texts, size: parse_opencv(texts[0], "", size, more="".join(texts[1:]) or None),
     ),
     Format(
         "ros",
@@ -151,9 +151,10 @@ def format_named(name: str) -> Format:
 
 
 def format_of_path(path: Path) -> Format:
-    """The format that a file's name means, else fathom's own JSON.
+    """The format that a file's name means.
 
-    Raises `UsageError` for a .txt that several formats are called by.
+    Raises `UsageError` for a .txt that several formats are called by, and for a name that no
+    format is called by.
     """
     name = path.name.lower()
     for pattern, found in _BY_NAME:
@@ -166,5 +167,13 @@ def format_of_path(path: Path) -> Format:
             field="format",
             expected="middlebury, kitti, kitti-raw, k-txt or colmap",
             remedy="name one: --to middlebury",
+        )
+    if not name.endswith(".json"):
+        raise UsageError(
+            "does not tell the format by its name",
+            file=path,
+            field="format",
+            expected=".json (fathom's own), .yml or .xml (OpenCV), left.yaml,right.yaml (ROS), ...",
+            remedy="name one: --to opencv",
         )
     return format_named("fathom")

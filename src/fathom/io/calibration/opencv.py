@@ -14,7 +14,7 @@ import numpy as np
 
 from fathom.core.arrays import Array
 from fathom.core.camera import Camera, CameraModel, StereoCalibration, StereoRig
-from fathom.core.errors import InputError
+from fathom.core.errors import InputError, UsageError
 from fathom.io.calibration.storage import Storage, is_storage, read_storage, storage_text
 from fathom.io.calibration.text import (
     Unit,
@@ -250,23 +250,46 @@ def _from_projections(known: Known, size: tuple[int, int], unit: Unit | None) ->
     return StereoRig(left, right, length_in_metres(baseline, unit, "P2"))
 
 
+def opencv_halves(calibration: StereoRig | StereoCalibration, xml: bool = False) -> tuple[str, str]:
+    """`opencv_text` of a raw pair in two files: intrinsics (M1 D1 M2 D2) and extrinsics (R T).
+
+    Raises `UsageError` for a rectified rig, which has no halves, and as `opencv_text` does.
+    """
+    if isinstance(calibration, StereoRig):
+        raise UsageError(
+            "two files hold raw cameras, and this calibration is rectified",
+            field="format",
+            remedy="write one file, calib.yml",
+        )
+    entries = _raw_entries(calibration)
+    pose = {name: entries.pop(name) for name in ("R", "T")}
+    return storage_text(entries, xml), storage_text(pose, xml)
+
+
+def _raw_entries(calibration: StereoCalibration) -> dict[str, Array | int]:
+    """The entries of a raw pair by name."""
+    left, right = calibration.left, calibration.right
+    entries: dict[str, Array | int] = {"image_width": left.width, "image_height": left.height}
+    if one_model(calibration, "OpenCV") == "fisheye":
+        entries["fisheye"] = 1
+    for side, camera in (("1", left), ("2", right)):
+        terms = camera.distortion or (0.0,) * (4 if camera.model == "fisheye" else 5)
+        entries[f"M{side}"] = camera.matrix
+        entries[f"D{side}"] = np.array([terms])
+    entries["R"] = np.array(calibration.rotation)
+    entries["T"] = np.array(calibration.translation).reshape(3, 1)
+    return entries
+
+
 def opencv_text(calibration: StereoRig | StereoCalibration, xml: bool = False) -> str:
     """FileStorage YAML (or XML): M1 D1 M2 D2 R T of a raw pair, P1 P2 Q of a rectified one.
 
     Raises `UsageError` if one camera is a fisheye and the other is not: the file has one model.
     """
+    if isinstance(calibration, StereoCalibration):
+        return storage_text(_raw_entries(calibration), xml)
     left, right = calibration.left, calibration.right
     entries: dict[str, Array | int] = {"image_width": left.width, "image_height": left.height}
-    if isinstance(calibration, StereoCalibration):
-        if one_model(calibration, "OpenCV") == "fisheye":
-            entries["fisheye"] = 1
-        for side, camera in (("1", left), ("2", right)):
-            terms = camera.distortion or (0.0,) * (4 if camera.model == "fisheye" else 5)
-            entries[f"M{side}"] = camera.matrix
-            entries[f"D{side}"] = np.array([terms])
-        entries["R"] = np.array(calibration.rotation)
-        entries["T"] = np.array(calibration.translation).reshape(3, 1)
-        return storage_text(entries, xml)
     p1, p2 = (np.hstack([camera.matrix, np.zeros((3, 1))]) for camera in (left, right))
     p2[0, 3] = -plus_to(0, left.fx, calibration.baseline)
     q = np.eye(4)

@@ -135,7 +135,10 @@ def _files(path: Files) -> tuple[Path, Path | None]:
     words = str(path).split(",")
     if len(words) != 2 or Path(path).exists() or not all(words):
         return Path(path), None
-    return Path(words[0]), Path(words[1])
+    first, second = Path(words[0]), Path(words[1])
+    near = first.with_name(second.name)
+    # A second name without a folder lies beside the first, as it does when it is written.
+    return first, near if second.parent == Path() and near.exists() else second
 
 
 def _read_ros(

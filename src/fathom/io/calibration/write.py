@@ -11,6 +11,7 @@ from fathom.core.errors import InputError, UsageError
 from fathom.io.atomic import atomic_file
 from fathom.io.calibration.formats import Format, Texts, format_named, format_of_path
 from fathom.io.calibration.losses import differences
+from fathom.io.calibration.opencv import opencv_halves
 from fathom.io.calibration.own import Calibration, own_text
 from fathom.io.files import PathLike, in_file
 
@@ -24,10 +25,11 @@ def write_calibration(
 ) -> list[str]:
     """Write the calibration, whole or not at all, over what was there; gives what was lost.
 
-    path: a file; two as "left.yaml,right.yaml" (or one name with `left` in it) for ROS, a folder
-    or its cameras.txt for COLMAP. format: one of `FORMATS`, default by the file's name, and
-    fathom's own JSON where that says nothing. uncertainty: one standard deviation by name
-    ("baseline_m", "left.fx", ...), which only fathom's own JSON holds.
+    path: a file; two as "left.yaml,right.yaml" (or one name with `left` in it) for ROS, as
+    "intrinsics.yml,extrinsics.yml" for OpenCV, a folder or its cameras.txt for COLMAP. A second
+    name without a folder lies beside the first. format: one of `FORMATS`, default by the file's
+    name. uncertainty: one standard deviation by name ("baseline_m", "left.fx", ...), which only
+    fathom's own JSON holds.
 
     Each line of the result names something that the file does not hold, or holds otherwise than
     the calibration (found by reading it back), empty if nothing.
@@ -36,7 +38,7 @@ def write_calibration(
     `ResourceError` if a file cannot be written.
     """
     files, chosen = targets(path, format)
-    texts = chosen_texts(calibration, chosen, files[0], uncertainty)
+    texts = chosen_texts(calibration, chosen, files, uncertainty)
     lost = _lost(calibration, chosen, texts)
     if uncertainty and chosen.name != "fathom":
         lost.append("the uncertainties (standard deviations) are dropped")
@@ -52,30 +54,48 @@ def targets(path: PathLike, format: str | None = None) -> tuple[tuple[Path, ...]
 
     Raises `UsageError` for an unknown format, or a name that does not tell where its files go.
     """
-    first, *others = (Path(word) for word in str(path).split(","))
+    first, *others = beside(*(Path(word) for word in str(path).split(",")))
     chosen = format_of_path(first) if format is None else format_named(format)
-    if len(others) == 1 and format is None and chosen.name not in ("ros", "colmap"):
+    halves = len(others) == 1 and "extrinsic" in others[0].name.lower()
+    yamls = all(file.suffix.lower() in (".yaml", ".yml") for file in (first, *others))
+    if len(others) == 1 and format is None and chosen.name == "opencv" and not halves and yamls:
         chosen = format_named("ros")
+    if first in others:
+        raise UsageError("names one file twice", field="file", value=str(path))
+    if chosen.name == "opencv" and halves:
+        return (first, others[0]), chosen
     if chosen.name == "ros":
         return _ros_files(first, others), chosen
     if chosen.name == "colmap":
         return _colmap_files(first, others), chosen
     if others:
-        raise UsageError(f"{chosen.title} is one file", field="file", value=str(path))
+        raise UsageError(
+            "is more files than the format has",
+            field="file",
+            value=str(path),
+            expected=f"one file for {chosen.title}",
+        )
     return (first,), chosen
+
+
+def beside(first: Path, *others: Path) -> tuple[Path, ...]:
+    """The files, those after the first beside it where they name no folder of their own."""
+    return first, *(first.with_name(o.name) if o.parent == Path() and o.name else o for o in others)
 
 
 def chosen_texts(
     calibration: Calibration,
     chosen: Format,
-    file: Path,
+    files: tuple[Path, ...],
     uncertainty: Mapping[str, float] | None = None,
 ) -> Texts:
     """The texts of the format's files. Raises `UsageError` if it cannot hold the calibration."""
-    with in_file(file):
+    with in_file(files[0]):
         if chosen.name == "fathom":
             return (own_text(calibration, uncertainty),)
-        return chosen.build(calibration, file)
+        if chosen.name == "opencv" and len(files) == 2:
+            return opencv_halves(calibration, files[0].suffix.lower() == ".xml")
+        return chosen.build(calibration, files[0])
 
 
 def _lost(calibration: Calibration, chosen: Format, texts: Texts) -> list[str]:
