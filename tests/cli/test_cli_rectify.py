@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from raw_samples import drifted, simulate
 
 from fathom.io.calibration import write_calibration
-from raw_samples import drifted, simulate
 
 
 @pytest.fixture(scope="module")
