@@ -102,7 +102,8 @@ def test_a_calibration_in_order_needs_no_exchange(fathom_command, home, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [("0x5", "no image size"), ("-5x3", "no image size"), ("99999x99999", "large")]
+    ("size", "text"),
+    [("0x5", "no image size"), ("-5x3", "no image size"), ("99999x99999", "large")],
 )
 def test_sizes_that_cannot_be(fathom_command, home, tmp_path, size, text):
     words = (home / "left.png", home / "right.png", "--calib", home / "rig.json")

@@ -1,0 +1,1 @@
+"""Kernels of the scenes in numba source; `fathom.classical.native` compiles and keeps them."""

@@ -1,0 +1,26 @@
+"""What the kernels and their callers agree on: the columns of flat tables."""
+
+SURFACE = 28
+"""Numbers a surface: what stands where is named below."""
+TEXTURE, U_TO_S, V_TO_S, U_TO_T, V_TO_T, S_OFFSET, T_OFFSET = range(7)
+TINT = 7  # 3 numbers
+STAIN, STAIN_SCALE, STAIN_STRENGTH = 10, 11, 12  # a second texture that breaks repetition
+SHININESS, POWER, MIRROR, OPACITY, GLOW = 13, 14, 15, 16, 17
+SHIFT_S, SHIFT_T = 18, 19  # of the stain
+CONTRAST = 20  # how much of the texture is left: 0 is plain
+
+LIGHT = 40
+"""Numbers of the light; lamps follow, `LAMP` numbers each."""
+SUN, SUN_COLOR, SKY_COLOR, GROUND_COLOR = 0, 3, 6, 9  # 3 each
+ENVIRONMENT, HAZE, HAZE_COLOR, LAMPS = 12, 13, 14, 17
+SHADOW_X, SHADOW_Y, SHADOW_Z = 18, 22, 26  # world -> shadow map, 4 numbers a row
+SHADOW_SIZE, SHADOW_BIAS = 30, 31
+LAMP = 7  # position, colour, squared reach
+
+VIEW = 8
+"""Numbers of a view."""
+FOCAL, CX, CY, SHIFT, FB = range(5)
+
+# Bits of a pixel's marks; the first seven are a surface's own.
+REFLECTIVE, TRANSPARENT, THIN, SKY, MOVING, PLAIN, CASTS, SHADOW = (1 << i for i in range(8))
+EVERYTHING = 2
