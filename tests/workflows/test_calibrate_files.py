@@ -214,7 +214,7 @@ def test_boards_are_written_by_suffix(tmp_path, capsys) -> None:
 
 
 def test_a_board_file_of_no_known_kind_is_refused(tmp_path) -> None:
-    with pytest.raises(UsageError, match=r"board.docx.*expected .pdf or .svg or .png"):
+    with pytest.raises(UsageError, match=r"output = .*expected .pdf or .svg or .png"):
         write_board(tmp_path / "board.docx", BOARD)
     with pytest.raises(UsageError, match="dpi = 5"):
         write_board(tmp_path / "board.png", BOARD, dpi=5)
