@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fathom.classical.parallel import run_blocks
 from fathom.core.arrays import Array, Bool, Float32
 from fathom.core.maps import Disparity, Source
 
@@ -35,7 +36,7 @@ _LONGEST, _LONGEST_EXTRA = 1.5, 3
 _SMOOTHING = 5
 
 
-def fill(disparity: Disparity) -> Disparity:
+def fill(disparity: Disparity, threads: int = 1) -> Disparity:
     """The same map with every unknown pixel filled, if anything at all is known.
 
     Known values stay bit for bit; filled pixels are marked `Source.FILLED` and keep their
@@ -51,7 +52,7 @@ def fill(disparity: Disparity) -> Disparity:
         source = np.where(known, np.uint8(Source.MATCHED), np.uint8(Source.UNKNOWN))
     if known.all() or not known.any():
         return replace(disparity, source=source)
-    filled = _smoothed(_fill_rows(disparity.values, known), known)
+    filled = _smoothed(_fill_rows(disparity.values, known, threads), known)
     values = np.clip(filled, *_limits(disparity))
     return replace(
         disparity,
@@ -64,37 +65,58 @@ def row_slopes(
     values: Float32[np.ndarray, "h w"], known: Bool[np.ndarray, "h w"]
 ) -> Float32[np.ndarray, "h w"]:
     """Robust slope of the disparity along the row, in pixels a pixel, around every pixel."""
+    return _slopes(np.where(known, values, np.float32(0)), known, 1)
+
+
+def _slopes(flat: Array, known: Array, axis: int) -> Array:
+    """`row_slopes` along an axis; flat: values, 0 where unknown."""
     import cv2
 
-    slopes = np.zeros(values.shape, np.float32)
-    counts = np.zeros(values.shape, np.float32)
-    if values.shape[1] > 2 * _REACH:
-        flat = np.where(known, values, np.float32(0))
-        step = flat[:, 2 * _REACH :] - flat[:, : -2 * _REACH]
-        usable = known[:, 2 * _REACH :] & known[:, : -2 * _REACH] & (np.abs(step) <= _STEEPEST)
-        slopes[:, _REACH:-_REACH] = np.where(usable, step / (2 * _REACH), 0)
-        counts[:, _REACH:-_REACH] = usable
+    slopes = np.zeros(flat.shape, np.float32)
+    counts = np.zeros(flat.shape, np.float32)
+    if flat.shape[axis] > 2 * _REACH:
+        ahead, behind, middle = (
+            (slice(None),) * axis + (part,)
+            for part in (slice(2 * _REACH, None), slice(-2 * _REACH), slice(_REACH, -_REACH))
+        )
+        step = flat[ahead] - flat[behind]
+        usable = known[ahead] & known[behind] & (np.abs(step) <= _STEEPEST)
+        np.multiply(step, usable, out=slopes[middle])
+        counts[middle] = usable
+    window = _WINDOW if axis == 1 else _WINDOW[::-1]
     total, number = (
-        cv2.boxFilter(a, -1, _WINDOW, normalize=False, borderType=cv2.BORDER_CONSTANT)
+        cv2.boxFilter(a, -1, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
         for a in (slopes, counts)
     )
-    out: Array = total / (number + np.float32(_PRIOR))
+    number += np.float32(_PRIOR)
+    number *= np.float32(2 * _REACH)
+    out: Array = np.divide(total, number, out=total)
     return out
 
 
-def _fill_rows(values: Array, known: Array) -> Array:
+def _fill_rows(values: Array, known: Array, threads: int) -> Array:
     height = len(values)
     rows = np.flatnonzero(known.any(axis=1))
+    flat = np.where(known, values, np.float32(0))
+    slopes: list[Array] = [flat, flat]
+
+    def measure(axis: int) -> None:
+        slopes[axis] = _slopes(flat, known, axis)
+
+    run_blocks(measure, 2, threads)
+    down, along = slopes
+    if len(rows) == height:
+        return _fill_runs(values, known, along, down)
     out = values.copy()
-    out[rows] = _fill_runs(values[rows], known[rows], row_slopes(values, known)[rows])
+    out[rows] = _fill_runs(values[rows], known[rows], along[rows], down[rows])
     if len(rows) < height:
         nearest = np.abs(np.arange(height)[:, None] - rows[None]).argmin(axis=1)
         out = out[rows[nearest]]
     return out
 
 
-def _fill_runs(values: Array, known: Array, slopes: Array) -> Array:
-    """Fills rows that each have a known pixel."""
+def _fill_runs(values: Array, known: Array, slopes: Array, down: Array) -> Array:
+    """Fills rows that each have a known pixel, by the slopes along rows and down columns."""
     width = values.shape[1]
     columns = np.arange(width, dtype=np.int32)
     before = np.maximum.accumulate(np.where(known, columns, -1), axis=1)
@@ -114,7 +136,7 @@ def _fill_runs(values: Array, known: Array, slopes: Array) -> Array:
     failed = (
         has_left & has_right & ~flush & (length > _LONGEST * (b - a) + _LONGEST_EXTRA) & (a < b)
     )
-    behind[failed] = _across_rows(values, known, y[failed], x[failed], behind[failed])
+    behind[failed] = _across_rows(values, known, down, y[failed], x[failed], behind[failed])
     both = np.where(flush, between, behind)
     filled = np.where(has_left & has_right, both, np.where(has_left, from_left, from_right))
     out = values.copy()
@@ -122,7 +144,9 @@ def _fill_runs(values: Array, known: Array, slopes: Array) -> Array:
     return out
 
 
-def _across_rows(values: Array, known: Array, y: Array, x: Array, otherwise: Array) -> Array:
+def _across_rows(
+    values: Array, known: Array, slopes: Array, y: Array, x: Array, otherwise: Array
+) -> Array:
     """What the nearest known pixels above and below (y, x) say of it, if there is one.
 
     The line between both if they are of one surface, else the farther of their continuations.
@@ -134,7 +158,6 @@ def _across_rows(values: Array, known: Array, y: Array, x: Array, otherwise: Arr
     has_above, has_below = above >= 0, below < height
     upper, lower = np.maximum(above, 0), np.minimum(below, height - 1)
     a, b = values[upper, x], values[lower, x]
-    slopes = row_slopes(np.ascontiguousarray(values.T), np.ascontiguousarray(known.T)).T
     from_above = np.where(has_above, a + slopes[upper, x] * (y - above), np.float32(np.nan))
     from_below = np.where(has_below, b + slopes[lower, x] * (y - below), np.float32(np.nan))
     length = np.maximum(below - above, 1)

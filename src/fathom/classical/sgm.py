@@ -176,7 +176,11 @@ class SGM:
         found = Disparity(values, None, source, (float(first), float(last)))
         if not self.fill:
             return found
-        return fill(found) if known.size <= _MANY else _filled_in_strips(found, self.threads)
+        return (
+            fill(found, thread_count(self.threads))
+            if known.size <= _MANY
+            else _filled_in_strips(found, self.threads)
+        )
 
     def _trusted(self, evidence: "SgmEvidence", disparity: Array) -> Array:
         """True where the match passes the left-right, uniqueness and speckle tests."""
