@@ -88,9 +88,7 @@ def _slopes(flat: Array, known: Array, axis: int) -> Array:
         cv2.boxFilter(a, -1, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
         for a in (slopes, counts)
     )
-    number += np.float32(_PRIOR)
-    number *= np.float32(2 * _REACH)
-    out: Array = np.divide(total, number, out=total)
+    out: Array = total / ((number + np.float32(_PRIOR)) * np.float32(2 * _REACH))
     return out
 
 
