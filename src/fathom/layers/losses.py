@@ -6,6 +6,7 @@ alike, sparse or dense, and the mean over processes of equal batches is that of 
 A sample without a valid pixel counts with 0 and sends no gradient.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional
 from fathom.core.arrays import Bool, Float
 from fathom.core.errors import UsageError
 from fathom.layers.resample import to_size
+from fathom.layers.volume import soft_histogram
 
 Map = Float[Tensor, "b 1 h w"]
 Mask = Bool[Tensor, "b 1 h w"]
@@ -44,9 +46,10 @@ def smooth_l1(
     valid: Mask,
     weights: Sequence[float] = (1.0,),
     beta: float = 1.0,
+    most: float = math.inf,
 ) -> Float[Tensor, ""]:
     """Sum over the outputs of weight times the mean of Huber's e^2 / (2 beta) (|e| < beta), else
-    |e| - beta / 2.
+    |e| - beta / 2, at most `most`: pixels farther off than that do not pull at all.
 
     Coarse outputs are enlarged to the truth's size first (Chang and Chen, "PSMNet", CVPR 2018,
     eq. 2 and 3). weights: of each output, finest first; the last one is repeated.
@@ -59,9 +62,8 @@ def smooth_l1(
     total = truth.new_zeros(())
     for i, disparity in enumerate(disparities):
         e = errors(to_size(disparity, _size(truth)), truth, valid)
-        total = total + _nth(weights, i) * masked_mean(
-            functional.smooth_l1_loss(e, torch.zeros_like(e), reduction="none", beta=beta), valid
-        )
+        loss = functional.smooth_l1_loss(e, torch.zeros_like(e), reduction="none", beta=beta)
+        total = total + _nth(weights, i) * masked_mean(loss.clamp(max=most), valid)
     return total
 
 
@@ -166,6 +168,25 @@ def confidence_loss(
     plain = torch.where(valid, logits, torch.zeros_like(logits))
     loss = functional.binary_cross_entropy_with_logits(plain, good.to(plain), reduction="none")
     return masked_mean(loss, valid)
+
+
+def score_loss(scores: Float[Tensor, "b k h w"], truth: Map, valid: Mask) -> Float[Tensor, ""]:
+    """Cross entropy of the softmax over coarse levels against the histogram of the true disparities
+    in each cell.
+
+    Level k is the disparity k s, s = H / h the size of a cell; a pixel counts for both levels next
+    to it, by nearness. Where a cell holds two surfaces the target has two peaks. Cells without a
+    valid pixel within the levels do not count. After Zbontar and LeCun, JMLR 2016 (section 3) and
+    Tulyakov et al., "PDS", NeurIPS 2018, eq. 4, with the cell's histogram for their kernel.
+    """
+    size = truth.shape[-1] // scores.shape[-1]
+    cells = [functional.pixel_unshuffle(t, size) for t in (truth, valid.to(truth.dtype))]
+    target = soft_histogram(cells[0] / size, cells[1], scores.shape[1])
+    total = target.sum(dim=1, keepdim=True)
+    known = total > 0
+    target = target / total.clamp(min=1e-6)
+    loss = -(target * scores.log_softmax(dim=1)).sum(dim=1, keepdim=True)
+    return masked_mean(loss, known)
 
 
 def laplace_nll(disparity: Map, log_scale: Map, truth: Map, valid: Mask) -> Float[Tensor, ""]:

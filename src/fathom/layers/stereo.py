@@ -15,16 +15,18 @@ class StereoOutput(NamedTuple):
 
     disparities: the outputs, finest and last first; each (b, 1, h_i, w_i) with h_i <= h, in pixels
     of the full image whatever its own size. The first has the full size. confidence: logits
-    (b, 1, h, w) of P(|error of the first| <= 1 px), or None.
+    (b, 1, h, w) of P(|error of the first| <= 1 px), or None. scores: logits (b, k, h', w') of
+    disparities 0, s, 2 s, ... in pixels of the full image, s = h / h', or None.
     """
 
     disparities: tuple[Tensor, ...]
     confidence: Tensor | None = None
+    scores: Tensor | None = None
 
     def float(self) -> "StereoOutput":
         """The same in float32: bfloat16 holds a disparity of 100 to half a pixel only."""
-        confidence = None if self.confidence is None else self.confidence.float()
-        return StereoOutput(tuple(d.float() for d in self.disparities), confidence)
+        rest = (None if t is None else t.float() for t in (self.confidence, self.scores))
+        return StereoOutput(tuple(d.float() for d in self.disparities), *rest)
 
 
 def as_output(given: Any) -> StereoOutput:
@@ -33,13 +35,13 @@ def as_output(given: Any) -> StereoOutput:
 
     Raises `InputError` for anything else.
     """
-    if isinstance(given, tuple) and 1 <= len(given) <= 2:
+    if isinstance(given, tuple) and 1 <= len(given) <= len(StereoOutput._fields):
         found = StereoOutput(*given)
         outputs = found.disparities
-        extra = () if found.confidence is None else (found.confidence,)
+        extra = tuple(t for t in found[1:] if t is not None)
         fits = isinstance(outputs, tuple | list) and len(outputs) > 0
         if fits and all(isinstance(t, Tensor) and t.ndim == _AXES for t in (*outputs, *extra)):
-            return StereoOutput(tuple(outputs), found.confidence).float()
+            return found._replace(disparities=tuple(outputs)).float()
     raise InputError(
         "is no output of a stereo net",
         field="the net's output",

@@ -1,0 +1,32 @@
+"""`fathom-s`: semi-global evidence and learned matching, on procedural scenes.
+
+    OMP_WAIT_POLICY=PASSIVE fathom train experiments/fathom_s.py
+
+See experiments/README.md for what came of it.
+"""
+
+from recipe import EVIDENCE, HEIGHT, MAX_DISPARITY, WIDTH, real, scenes
+
+from fathom.nets.stereo.evidence import fathom_s
+from fathom.train import Experiment, StereoLoss, Validation
+
+EXPERIMENT = Experiment(
+    net=fathom_s,
+    data=lambda: scenes(6000),
+    evidence=EVIDENCE,
+    loss=StereoLoss(weights=(1.0, 0.4), most=20.0, confidence=0.3, scores=0.7),
+    validation=(Validation("real", real),),
+    steps=6000,
+    batch=4,
+    crop_width=WIDTH,
+    crop_height=HEIGHT,
+    max_disparity=float(MAX_DISPARITY),
+    learning_rate=1.2e-3,
+    warmup=100,
+    ema=0.998,
+    workers=1,
+    threads=2,
+    log_every=50,
+    save_every=250,
+    validate_every=1000,
+)

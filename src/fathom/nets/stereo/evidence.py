@@ -1,0 +1,164 @@
+"""Semi-global matching corrected by a small net: `sgm-refined`, `fathom-s`.
+
+Our own design, after Aleotti et al., "Neural Disparity Refinement for Arbitrary Resolution Stereo",
+3DV 2021 (a net that mends what classical matching found generalises best from synthetic scenes),
+and the small correlation nets (Lite Any Stereo, 2025; LightStereo, 2024).
+
+1. Full-resolution census SGM gives a disparity, its probability, left-right agreement and lead.
+2. At a quarter of the size these become a soft histogram over disparities; `fathom-s` adds the
+   cosine correlation of learned features of both views. A U-Net of plain 2-D convolutions that
+   takes disparities as channels turns both into scores; the peak's mean is the coarse disparity.
+3. Convex upsampling (Teed and Deng, "RAFT", ECCV 2020) brings it to full size.
+4. At half size a few convolutions decide for every full-size pixel how far to keep the classical
+   value, which is the more exact one where it is right, correct the rest, and say how sure they are.
+
+Weights: trained by us on scenes of our own, Apache-2.0.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fathom.core.arrays import Float
+from fathom.core.errors import UsageError
+from fathom.layers.blocks import ConvNorm, Residual, UNet
+from fathom.layers.resample import convex_upsample
+from fathom.layers.stereo import StereoOutput
+from fathom.layers.volume import correlation, peak_disparity, soft_histogram
+
+_CELL = 4
+_NEAR = 8.0  # pixels of difference between both estimates that the last step can tell apart
+_REACH = 4.0  # pixels by which it may correct
+
+
+@dataclass(frozen=True)
+class EvidenceConfig:
+    """matching: whether learned features of both views are matched (`fathom-s`). levels: coarse
+    disparities, 4 px apart. features: channels that are matched. widths: of the U-Net at 1/4, 1/8,
+    ... of the size. detail: channels of the last step.
+
+    Raises `UsageError` for sizes below 1.
+    """
+
+    matching: bool = True
+    levels: int = 48
+    features: int = 32
+    widths: tuple[int, ...] = (48, 72, 96, 128)
+    detail: int = 24
+
+    def __post_init__(self) -> None:
+        if min(self.levels, self.features, self.detail, *self.widths) < 1:
+            raise UsageError("is no net", field="EvidenceConfig", value=self, expected="sizes >= 1")
+
+    @property
+    def divisor(self) -> int:
+        """Images' sizes must be multiples of this."""
+        return _CELL << (len(self.widths) - 1)
+
+    @property
+    def max_disparity(self) -> int:
+        """Disparities below this can be found, in pixels."""
+        return self.levels * _CELL
+
+
+class EvidenceNet(nn.Module):
+    """left, right (b, 3, h, w) in 0..255 and evidence (b, 4, h, w) as `evidence_channels` has it;
+    gives the disparity at full size, the upsampled coarse one, and scores of the coarse levels."""
+
+    def __init__(self, config: EvidenceConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or EvidenceConfig()
+        c, width = config.features, config.widths[0]
+        self.stem = ConvNorm(3, c // 2, stride=2)
+        self.tower = nn.Sequential(ConvNorm(c // 2, c, stride=2), Residual(c))
+        if config.matching:
+            self.descriptor = nn.Conv2d(c, c, 1, bias=False)
+            self.sharpness = nn.Parameter(torch.tensor(8.0))
+        volumes = 2 if config.matching else 1
+        self.enter = ConvNorm(volumes * config.levels + c + 3, width, 1)
+        self.first = ConvNorm(width, width)
+        self.unet = UNet(config.widths)
+        self.scores = nn.Conv2d(width, config.levels, 1)
+        self.trust = nn.Parameter(torch.tensor(8.0))  # of the evidence's histogram
+        self.mask = nn.Conv2d(width, 9 * _CELL**2, 1)
+        self.context = ConvNorm(width, 16, 1)
+        self.detail = nn.Sequential(
+            ConvNorm(4 * 7 + c // 2 + 16, config.detail, 1),
+            ConvNorm(config.detail, config.detail),
+            ConvNorm(config.detail, config.detail),
+        )
+        self.decide = nn.Conv2d(config.detail, 3 * 4, 1)
+        nn.init.zeros_(self.mask.weight)
+
+    def forward(
+        self,
+        left: Float[Tensor, "b 3 h w"],
+        right: Float[Tensor, "b 3 h w"],
+        evidence: Float[Tensor, "b 4 h w"],
+    ) -> StereoOutput:
+        """See the class."""
+        levels = self.config.levels
+        fine, coarse = self.seen(left)
+        found, sure = evidence[:, :1], evidence[:, 1:2]
+        histogram = _histogram(found, sure, levels)
+        cues = functional.avg_pool2d(evidence[:, 1:], _CELL)
+        inputs = [histogram, coarse, cues]
+        prior = self.trust * histogram
+        if self.config.matching:
+            _, other = self.seen(right)
+            matched = correlation(self.described(coarse), self.described(other), levels)
+            inputs.append(matched)
+            prior = prior + self.sharpness * matched
+        x = self.unet(self.first(self.enter(torch.cat(inputs, dim=1))))
+        logits = (self.scores(x) + prior).float()
+        low = peak_disparity(logits) * _CELL
+        smooth = convex_upsample(low, self.mask(x).float(), _CELL)
+        disparity, confidence = self.judged(left, fine, x, evidence, smooth)
+        return StereoOutput((disparity, smooth), confidence, logits)
+
+    def seen(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Features at half and at a quarter of the size."""
+        fine = self.stem(image / 127.5 - 1)
+        return fine, self.tower(fine)
+
+    def described(self, features: Tensor) -> Tensor:
+        """Unit vectors that are compared by their cosine."""
+        return functional.normalize(self.descriptor(features).float(), dim=1, eps=1e-3)
+
+    def judged(
+        self, left: Tensor, fine: Tensor, x: Tensor, evidence: Tensor, smooth: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The disparity at full size, and the logit of its confidence."""
+        found, sure = evidence[:, :1], evidence[:, 1:2]
+        step = found - smooth
+        near = (step / _NEAR).clamp(-1, 1)
+        pixels = torch.cat([left / 127.5 - 1, near, evidence[:, 1:]], dim=1)
+        context = functional.interpolate(self.context(x), scale_factor=2.0, mode="nearest")
+        inputs = [functional.pixel_unshuffle(pixels, 2), fine, context]
+        out = self.decide(self.detail(torch.cat(inputs, dim=1))).float()
+        keep, correct, confidence = functional.pixel_shuffle(out, 2).split(1, dim=1)
+        odds = torch.logit(sure.clamp(0.02, 0.98))
+        # far from the coarse estimate a single classical value is more often wrong
+        gate = torch.sigmoid(keep + odds - (step.abs() / 4).clamp(max=4))
+        disparity = smooth + gate * step + _REACH * torch.tanh(correct / _REACH)
+        return disparity, confidence
+
+
+def _histogram(found: Tensor, sure: Tensor, levels: int) -> Tensor:
+    """Of a cell's 16 classical values, as four means of 2x2 weighted by their probability."""
+    weight = functional.avg_pool2d(sure, 2)
+    mean = functional.avg_pool2d(found * sure, 2) / weight.clamp(min=1e-3)
+    four, weights = (functional.pixel_unshuffle(t, 2) for t in (mean / _CELL, weight))
+    return soft_histogram(four, weights, levels)
+
+
+def fathom_s() -> EvidenceNet:
+    """The net behind `fathom-s`."""
+    return EvidenceNet(EvidenceConfig())
+
+
+def sgm_refined() -> EvidenceNet:
+    """The net behind `sgm-refined`: it sees the left view and the evidence only."""
+    return EvidenceNet(EvidenceConfig(matching=False))
