@@ -124,7 +124,8 @@ class Experiment:
     ema: float | None = option(
         None, "decay of the averaged weights that are validated and kept; none = no averaging"
     )
-    precision: Literal["fp32", "bf16"] = option("fp32", "bf16 = autocast, channels last")
+    precision: Literal["fp32", "bf16"] = option("fp32", "bf16 = autocast")
+    channels_last: bool = option(True, "memory order of images and weights; what is faster differs")
     seed: int = option(0, "of weights, order, crops and augmentation")
     workers: int = option(0, "processes that load; the result does not depend on them")
     threads: int | None = option(None, "torch's threads; none = as torch decides")
@@ -134,7 +135,9 @@ class Experiment:
     validate_every: int = option(1000, "steps between two validations")
     keep: int = option(2, "newest checkpoints to keep")
     patience: int = option(20, "stop after so many batches in a row without a finite loss")
-    start: Path | None = option(None, "safetensors file of weights to start from")
+    start: Path | str | None = option(
+        None, "weights to start from: a safetensors file, or the name of a shipped model"
+    )
 
     def __post_init__(self) -> None:
         for name in _COUNTS:

@@ -129,7 +129,7 @@ def trial(experiment: Experiment, steps: int, device: str, notify: Notify) -> di
         for step, arrays in enumerate(islice((a for _, a in batches), steps)):
             for line in arrays.failures:
                 notify(f"left out {line}")
-            batch = to_batch(arrays, world.device, experiment.precision == "bf16")
+            batch = to_batch(arrays, world.device, experiment.channels_last)
             done = one_step(experiment, world, state, batch, step, (False, 0))
             loss, names = float(sum(done.terms.values())), ", ".join(batch.names)
         seconds = time.monotonic() - began
@@ -160,7 +160,7 @@ class _Run:
         if state.step == 0:
             self.validate()
         for step, arrays in batches:
-            batch = to_batch(arrays, self.world.device, experiment.precision == "bf16")
+            batch = to_batch(arrays, self.world.device, experiment.channels_last)
             flags = (self.stop.asked, len(arrays.failures))
             done = one_step(experiment, self.world, state, batch, step, flags)
             state.step = step + 1

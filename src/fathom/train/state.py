@@ -79,7 +79,7 @@ def new_state(experiment: Experiment, world: World) -> State:
             expected="an nn.Module with parameters",
         )
     net = net.to(world.device)
-    if experiment.precision == "bf16":
+    if experiment.channels_last:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     net.train()
     parallel = world.wrapped(net)

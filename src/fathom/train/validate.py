@@ -74,7 +74,7 @@ def predict(
     if experiment.evidence is not None:
         padded = StereoPair(View(images[0]), View(images[1]))
         inputs.append(_tensor(made_evidence(experiment, padded), device))
-    if experiment.precision == "bf16":
+    if experiment.channels_last:
         inputs = [t.contiguous(memory_format=torch.channels_last) for t in inputs]
     with torch.inference_mode(), autocast(experiment, device):
         output = net(*inputs)
