@@ -1,6 +1,7 @@
 """What every test may ask for: the Motorcycle pair, and the folder of shared real pairs."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import pytest
 
 from fathom.core import StereoSample
 from fathom.data import samples
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell without job control starts background commands with Ctrl-C switched off, and the tests
+    # of interrupts, and the processes they start, would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
