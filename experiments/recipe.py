@@ -42,7 +42,7 @@ def _channels(pair: StereoPair) -> Array:
     return pair_channels(pair, SGM(max_disparity=min(MAX_DISPARITY, pair.size[0] - 1), threads=1))
 
 
-EVIDENCE = KeptEvidence(_channels, HOME / "evidence-1", "sgm 192, 4 channels, median")
+EVIDENCE = KeptEvidence(_channels, HOME / "evidence-2", "sgm 192, 6 channels")
 
 
 def real() -> list[StereoSample]:

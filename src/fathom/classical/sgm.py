@@ -146,23 +146,28 @@ class SGM:
         Raises `InputError` for images smaller than the census window, `UsageError` for a range
         outside the images, `ResourceError` if the memory needed exceeds `memory_limit`.
         """
-        evidence = sgm_evidence(pair, self)
-        found: list[Any] = [None, None]
+        return self.judged(sgm_evidence(pair, self))
+
+    def judged(self, evidence: "SgmEvidence", trust: Array | None = None) -> Disparity:
+        """What a call makes of the evidence: smoothed, tested, filled, with confidence.
+
+        trust: `evidence.confidence()`, where the caller has it already.
+        """
+        found: list[Any] = [None, trust]
 
         def judge(i: int) -> None:
             if i == 0:
                 found[0] = self._judged(evidence)
-            elif self.confidence:
+            elif self.confidence and trust is None:
                 found[1] = evidence.confidence(self.threads)
 
         # both at once would hold twice the memory, which counts in large pairs only
         side_by_side = evidence.disparity.size <= _MANY
         run_blocks(judge, 2, thread_count(self.threads) if side_by_side else 1)
         judged: Disparity = found[0]
-        trust = found[1]
-        if trust is None:
+        if not self.confidence:
             return judged
-        return with_filled(judged, trust, thread_count(self.threads))
+        return with_filled(judged, found[1], thread_count(self.threads))
 
     def _judged(self, evidence: "SgmEvidence") -> Disparity:
         """Smoothed, tested and filled."""

@@ -12,21 +12,28 @@ def correlation(
 ) -> Float[Tensor, "b k h w"]:
     """Channel k at x: sum over channels of left(x) right(x - k); 0 where x - k leaves the image.
 
-    As in Mayer et al., "DispNet", CVPR 2016, section 4.2, with one row of displacements. All
-    products of a row are made as one matrix and the band that is wanted is cut out by reading the
-    matrix with rows one longer: a matrix product is what processors are best at.
+    As in Mayer et al., "DispNet", CVPR 2016, section 4.2, with one row of displacements. Each block
+    of columns is multiplied with all columns it may match as one matrix, and the band that is
+    wanted is cut out by reading the matrix with rows one shorter: a matrix product is what
+    processors are best at, and blocks keep the matrices hardly larger than the band.
     """
     batch, channels, height, width = left.shape
-    framed = functional.pad(right, (levels - 1, 0))
-    rows = left.permute(0, 2, 3, 1)
-    columns = framed.permute(0, 2, 1, 3)
-    products = torch.matmul(rows, columns)  # (b, h, w, levels - 1 + w)
-    # Entry (x, x + j) is displacement levels - 1 - j. With two more columns a row is levels + 1 + w
-    # long, so a stride of one more follows the diagonal.
-    long = functional.pad(products, (0, 2)).reshape(batch, height, width * (levels + 1 + width))
-    long = functional.pad(long, (0, width))
-    band = long.reshape(batch, height, width, levels + 2 + width)[..., :levels]
-    return band.flip(-1).permute(0, 3, 1, 2)
+    block = -(-levels // 2)  # so that the matches of a block lie in it and the two before it
+    extra = -width % block
+    count = (width + extra) // block
+    size = (batch, channels, height, count, block)
+    rows = functional.pad(left, (0, extra)).reshape(size).permute(0, 2, 3, 4, 1)
+    framed = functional.pad(right, (2 * block, extra))
+    # each block from right to left, so that displacements grow with the column of the product
+    turned = framed.reshape(batch, channels, height, count + 2, block).flip(-1)
+    columns = torch.cat([turned[:, :, :, 2:], turned[:, :, :, 1:-1], turned[:, :, :, :-2]], dim=-1)
+    products = torch.matmul(rows, columns.permute(0, 2, 3, 1, 4))  # (..., block, 3 block)
+    # Entry (x, block - 1 - x + k) is displacement k: with rows of one less it stands below
+    # (x - 1, block - x + k).
+    flat = products.reshape(batch, height, count, 3 * block * block)
+    short = flat[..., : block * (3 * block - 1)]
+    band = short.reshape(batch, height, count * block, 3 * block - 1)
+    return band[:, :, :width, block - 1 : block - 1 + levels].permute(0, 3, 1, 2)
 
 
 def soft_histogram(
@@ -45,11 +52,14 @@ def soft_histogram(
     return total
 
 
-def peak_disparity(logits: Float[Tensor, "b k h w"], radius: int = 2) -> Float[Tensor, "b 1 h w"]:
-    """The mean level around the highest logit, weighted by the softmax over 2 radius + 1 levels.
+def peak_disparity(
+    logits: Float[Tensor, "b k h w"], radius: int = 2
+) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """The mean level around the highest logit, weighted by the softmax over 2 radius + 1 levels, and
+    the share of the whole softmax that these levels have, 0..1.
 
-    In levels. A mean over all levels would lie between two surfaces where both are likely. Tulyakov
-    et al., "PDS", NeurIPS 2018, eq. 3.
+    A mean over all levels would lie between two surfaces where both are likely. Tulyakov et al.,
+    "PDS", NeurIPS 2018, eq. 3.
     """
     levels = logits.shape[1]
     best = logits.argmax(dim=1, keepdim=True)
@@ -57,5 +67,59 @@ def peak_disparity(logits: Float[Tensor, "b k h w"], radius: int = 2) -> Float[T
     inside = (near >= 0) & (near < levels)
     near = near.clamp(0, levels - 1)
     chosen = logits.gather(1, near)
-    weights = torch.where(inside, chosen, torch.full_like(chosen, -1e4)).softmax(dim=1)
-    return (weights * near.to(weights.dtype)).sum(dim=1, keepdim=True)
+    chosen = torch.where(inside, chosen, torch.full_like(chosen, -1e4))
+    weights = chosen.softmax(dim=1)
+    mass = (chosen.logsumexp(dim=1, keepdim=True) - logits.logsumexp(dim=1, keepdim=True)).exp()
+    return (weights * near.to(weights.dtype)).sum(dim=1, keepdim=True), mass
+
+
+def concat_volume(
+    left: Float[Tensor, "b c h w"],
+    right: Float[Tensor, "b c h w"],
+    levels: int,
+    *,
+    both: bool = True,
+) -> Float[Tensor, "b _m k h w"]:
+    """Level k at x: the channels of left(x), then those of right(x - k).
+
+    Where x - k leaves the image the right view's are 0, and if `both` the left view's too. Kendall
+    et al., "GC-Net", ICCV 2017, section 3.2. The channels of a voxel lie together in memory. All
+    levels are read from one row repeated: in copies of length p, row k of length p - 1 begins k
+    further back.
+    """
+    batch, channels, height, width = left.shape
+    row = width + levels - 1  # the zeros that follow a copy precede the next one
+    copies = functional.pad(right.permute(0, 2, 3, 1), (0, 0, 0, levels))[:, :, None]
+    copies = copies.expand(-1, -1, levels, -1, -1).reshape(batch, height, -1, channels)
+    shifted = copies[:, :, : levels * row].reshape(batch, height, levels, row, channels)
+    theirs = shifted[:, :, :, :width].transpose(1, 2)
+    ours = left.permute(0, 2, 3, 1)[:, None].expand(-1, levels, -1, -1, -1)
+    if both:
+        at = torch.arange(width, device=left.device)
+        inside = at >= torch.arange(levels, device=left.device)[:, None]
+        ours = ours * inside[:, None, :, None].to(left.dtype)
+    return torch.cat([ours, theirs], dim=-1).permute(0, 4, 1, 2, 3)
+
+
+def soft_argmax(
+    scores: Float[Tensor, "b k h w"],
+) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """The mean level under the softmax of the scores, and the logit of the probability that they
+    give to within 1 level of it. Kendall et al., "GC-Net", ICCV 2017, eq. 1, for scores = -costs.
+    """
+    p = scores.float().softmax(dim=1)
+    steps = torch.arange(scores.shape[1], device=scores.device, dtype=p.dtype)
+    mean = torch.einsum("bkhw,k->bhw", p, steps)[:, None]
+    return mean, torch.logit(mass_near(p.detach(), mean.detach()), eps=1e-4)
+
+
+def mass_near(
+    probabilities: Float[Tensor, "b k h w"], level: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, "b 1 h w"]:
+    """The probability of level - 1 .. level + 1, that of a level spread over half a level around it."""
+    levels = probabilities.shape[1]
+    near = level.floor().long() + torch.arange(-1, 3, device=level.device).view(1, -1, 1, 1)
+    share = (1.5 - (near - level).abs()).clamp(0, 1)
+    inside = (near >= 0) & (near < levels)
+    chosen = probabilities.gather(1, near.clamp(0, levels - 1))
+    return (chosen * share * inside).sum(dim=1, keepdim=True)

@@ -10,7 +10,8 @@ and the small correlation nets (Lite Any Stereo, 2025; LightStereo, 2024).
    takes disparities as channels turns both into scores; the peak's mean is the coarse disparity.
 3. Convex upsampling (Teed and Deng, "RAFT", ECCV 2020) brings it to full size.
 4. At half size a few convolutions decide for every full-size pixel how far to keep the classical
-   value, which is the more exact one where it is right, correct the rest, and say how sure they are.
+   value, which is the more exact one where it is right, correct the rest, and say how sure they
+   are.
 
 Weights: trained by us on scenes of our own, Apache-2.0.
 """
@@ -24,13 +25,14 @@ from torch.nn import functional
 from fathom.core.arrays import Float
 from fathom.core.errors import UsageError
 from fathom.layers.blocks import ConvNorm, Residual, UNet
-from fathom.layers.resample import convex_upsample
+from fathom.layers.resample import convex_upsample, warp_right
 from fathom.layers.stereo import StereoOutput
 from fathom.layers.volume import correlation, peak_disparity, soft_histogram
 
 _CELL = 4
 _NEAR = 8.0  # pixels of difference between both estimates that the last step can tell apart
 _REACH = 4.0  # pixels by which it may correct
+_SEEN = 11  # what the last step sees of every pixel: see `judged`
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class EvidenceConfig:
 
 
 class EvidenceNet(nn.Module):
-    """left, right (b, 3, h, w) in 0..255 and evidence (b, 4, h, w) as `evidence_channels` has it;
+    """left, right (b, 3, h, w) in 0..255 and evidence (b, 6, h, w) as `evidence_channels` has it;
     gives the disparity at full size, the upsampled coarse one, and scores of the coarse levels."""
 
     def __init__(self, config: EvidenceConfig | None = None) -> None:
@@ -76,16 +78,17 @@ class EvidenceNet(nn.Module):
         if config.matching:
             self.descriptor = nn.Conv2d(c, c, 1, bias=False)
             self.sharpness = nn.Parameter(torch.tensor(8.0))
-        volumes = 2 if config.matching else 1
-        self.enter = ConvNorm(volumes * config.levels + c + 3, width, 1)
+        volumes = 3 if config.matching else 2
+        self.enter = ConvNorm(volumes * config.levels + c + 4, width, 1)
         self.first = ConvNorm(width, width)
         self.unet = UNet(config.widths)
         self.scores = nn.Conv2d(width, config.levels, 1)
         self.trust = nn.Parameter(torch.tensor(8.0))  # of the evidence's histogram
         self.mask = nn.Conv2d(width, 9 * _CELL**2, 1)
-        self.context = ConvNorm(width, 16, 1)
+        self.context = ConvNorm(width + 1, 16, 1)
+        seen = _SEEN if config.matching else _SEEN - 2
         self.detail = nn.Sequential(
-            ConvNorm(4 * 7 + c // 2 + 16, config.detail, 1),
+            ConvNorm(4 * seen + c // 2 + 16, config.detail, 1),
             ConvNorm(config.detail, config.detail),
             ConvNorm(config.detail, config.detail),
         )
@@ -96,16 +99,16 @@ class EvidenceNet(nn.Module):
         self,
         left: Float[Tensor, "b 3 h w"],
         right: Float[Tensor, "b 3 h w"],
-        evidence: Float[Tensor, "b 4 h w"],
+        evidence: Float[Tensor, "b 6 h w"],
     ) -> StereoOutput:
         """See the class."""
         levels = self.config.levels
         fine, coarse = self.seen(left)
-        found, sure = evidence[:, :1], evidence[:, 1:2]
-        histogram = _histogram(found, sure, levels)
-        cues = functional.avg_pool2d(evidence[:, 1:], _CELL)
-        inputs = [histogram, coarse, cues]
-        prior = self.trust * histogram
+        found = _histogram(evidence[:, :1], evidence[:, 1:2], levels)
+        filled = _histogram(evidence[:, 4:5], evidence[:, 5:], levels)
+        cues = functional.avg_pool2d(torch.cat([evidence[:, 1:4], evidence[:, 5:]], dim=1), _CELL)
+        inputs = [found, filled, coarse, cues]
+        prior = self.trust * (found + filled)
         if self.config.matching:
             _, other = self.seen(right)
             matched = correlation(self.described(coarse), self.described(other), levels)
@@ -113,9 +116,10 @@ class EvidenceNet(nn.Module):
             prior = prior + self.sharpness * matched
         x = self.unet(self.first(self.enter(torch.cat(inputs, dim=1))))
         logits = (self.scores(x) + prior).float()
-        low = peak_disparity(logits) * _CELL
-        smooth = convex_upsample(low, self.mask(x).float(), _CELL)
-        disparity, confidence = self.judged(left, fine, x, evidence, smooth)
+        peak, mass = peak_disparity(logits)
+        smooth = convex_upsample(peak * _CELL, self.mask(x).float(), _CELL)
+        context = self.context(torch.cat([x, mass], dim=1))
+        disparity, confidence = self.judged(left, right, (fine, context), evidence, smooth)
         return StereoOutput((disparity, smooth), confidence, logits)
 
     def seen(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,22 +132,39 @@ class EvidenceNet(nn.Module):
         return functional.normalize(self.descriptor(features).float(), dim=1, eps=1e-3)
 
     def judged(
-        self, left: Tensor, fine: Tensor, x: Tensor, evidence: Tensor, smooth: Tensor
+        self,
+        left: Tensor,
+        right: Tensor,
+        features: tuple[Tensor, Tensor],
+        evidence: Tensor,
+        smooth: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """The disparity at full size, and the logit of its confidence."""
-        found, sure = evidence[:, :1], evidence[:, 1:2]
-        step = found - smooth
-        near = (step / _NEAR).clamp(-1, 1)
-        pixels = torch.cat([left / 127.5 - 1, near, evidence[:, 1:]], dim=1)
-        context = functional.interpolate(self.context(x), scale_factor=2.0, mode="nearest")
-        inputs = [functional.pixel_unshuffle(pixels, 2), fine, context]
-        out = self.decide(self.detail(torch.cat(inputs, dim=1))).float()
-        keep, correct, confidence = functional.pixel_shuffle(out, 2).split(1, dim=1)
-        odds = torch.logit(sure.clamp(0.02, 0.98))
-        # far from the coarse estimate a single classical value is more often wrong
-        gate = torch.sigmoid(keep + odds - (step.abs() / 4).clamp(max=4))
+        found, filled, sure = evidence[:, :1], evidence[:, 4:5], evidence[:, 5:]
+        step = filled - smooth
+        near = [(d / _NEAR).clamp(-1, 1) for d in (step, found - smooth)]
+        seen = [left / 127.5 - 1, *near, evidence[:, 1:4], sure]
+        if self.config.matching:
+            seen += _residuals(left, right, (filled, smooth.detach()))
+        fine, context = features
+        context = functional.interpolate(context, scale_factor=2.0, mode="nearest")
+        pixels = functional.pixel_unshuffle(torch.cat(seen, dim=1), 2)
+        out = self.decide(self.detail(torch.cat([pixels, fine, context], dim=1))).float()
+        # split first: at half the size this costs a runtime nothing
+        keep, correct, confidence = (functional.pixel_shuffle(t, 2) for t in out.split(4, dim=1))
+        gate = torch.sigmoid(keep + torch.logit(sure.clamp(0.02, 0.98)))
         disparity = smooth + gate * step + _REACH * torch.tanh(correct / _REACH)
         return disparity, confidence
+
+
+def _residuals(left: Tensor, right: Tensor, disparities: tuple[Tensor, Tensor]) -> list[Tensor]:
+    """For each disparity |left - warped right| of the grey values over a 3x3 window, 0..1."""
+    grey, other = (image.mean(dim=1, keepdim=True) / 255 for image in (left, right))
+    out = []
+    for disparity in disparities:
+        warped, _ = warp_right(other, disparity)
+        out.append(functional.avg_pool2d((grey - warped).abs(), 3, stride=1, padding=1))
+    return out
 
 
 def _histogram(found: Tensor, sure: Tensor, levels: int) -> Tensor:
