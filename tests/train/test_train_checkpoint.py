@@ -136,7 +136,9 @@ def test_weights_from_a_checkpoint_are_the_averaged_ones(tmp_path):
     assert set(read_weights(tmp_path / "w.safetensors")) == set(found)
 
 
-@pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD])
+@pytest.mark.parametrize(
+    "kind", [torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD, torch.optim.RMSprop]
+)
 def test_the_optimiser_goes_on_as_if_nothing_had_happened(kind):
     def made():
         torch.manual_seed(0)

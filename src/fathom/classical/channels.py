@@ -37,7 +37,7 @@ def evidence_channels(
     np.divide(margin, margin + evidence.best + 1, out=out[3])
     filled = settings.judged(evidence, out[1].copy())
     # a pair without a single match stays unknown
-    np.subtract(np.nan_to_num(filled.values, nan=first), first, out=out[4])
+    np.subtract(np.nan_to_num(filled.values, nan=float(first)), first, out=out[4])
     out[5] = 0 if filled.confidence is None else np.nan_to_num(filled.confidence)
     return out
 

@@ -78,7 +78,7 @@ def _parser() -> Parser:
         "--from",
         dest="start",
         metavar="FILE",
-        help="start from these weights (safetensors: weights or a checkpoint)",
+        help="start from these weights: a safetensors file (a checkpoint, too) or a shipped model",
     )
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="where the run goes (default runs/EXPERIMENT)"

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import io
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +19,9 @@ from fathom.core.sample import StereoSample
 from fathom.data.augment import AugmentSettings, RightTruth, augment
 from fathom.data.scenes import Scene, Scenes
 from fathom.io.atomic import atomic_file
-from fathom.io.files import in_file
+from fathom.io.files import in_file, read_bytes
+
+_LONGEST = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class Looks:
 
     def __post_init__(self) -> None:
         if self.each < 1:
-            raise UsageError("is no number of looks", field="each", value=self.each, expected=">= 1")
+            raise UsageError(
+                "is no number of looks", field="each", value=self.each, expected="1 or more"
+            )
 
     def __len__(self) -> int:
         return len(self.scenes) * self.each
@@ -67,8 +72,7 @@ class Kept:
     """Samples of which each is made once and then read from a folder.
 
     samples: what makes them. folder: one file a sample, named by its index; it must hold samples of
-    nothing else. Pair, truth and
-    name are kept; rig and masks are not.
+    nothing else. Pair, truth and name are kept; rig and masks are not.
     """
 
     samples: Any
@@ -97,12 +101,13 @@ class Kept:
 
 
 def _read(path: Path) -> StereoSample:
+    data = io.BytesIO(read_bytes(path, "kept sample", _LONGEST))
     with in_file(path):
         try:
-            with np.load(path, allow_pickle=False) as held:
+            with np.load(data, allow_pickle=False) as held:
                 pair = StereoPair(View(held["left"]), View(held["right"]))
                 return StereoSample(pair, Disparity(held["truth"]), name=str(held["name"]))
-        except (ValueError, KeyError, EOFError, OSError) as error:
+        except Exception as error:  # of zip, zlib, numpy: damage has many names
             raise InputError(
                 f"is no kept sample: {error}", remedy="remove it: it will be made again"
             ) from error
@@ -125,14 +130,16 @@ class KeptEvidence:
         digest = hashlib.sha1(self.name.encode(), usedforsecurity=False)
         for view in (pair.left, pair.right):
             digest.update(str(view.rgb8.shape).encode())
-            digest.update(np.ascontiguousarray(view.rgb8))
+            digest.update(np.ascontiguousarray(view.rgb8).data)
         key = digest.hexdigest()
         path = self.folder / key[:2] / f"{key}.npy"
         if path.exists():
+            data = io.BytesIO(read_bytes(path, "kept evidence", _LONGEST))
             with in_file(path):
                 try:
-                    return np.load(path, allow_pickle=False).astype(np.float32)
-                except (ValueError, EOFError, OSError) as error:
+                    kept: Array = np.load(data, allow_pickle=False).astype(np.float32)
+                    return kept
+                except Exception as error:
                     raise InputError(
                         f"is no kept evidence: {error}", remedy="remove it: it will be made again"
                     ) from error

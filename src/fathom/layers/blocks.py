@@ -1,5 +1,7 @@
 """Blocks of convolutional nets."""
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -7,12 +9,24 @@ from fathom.core.arrays import Float
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution without bias, batch normalisation, ReLU unless `last`; size divided by stride."""
+    """Convolution, batch normalisation, ReLU unless `last`; size divided by stride, rounded up.
+
+    bias: of the convolution, which the normalisation makes superfluous.
+    """
 
     def __init__(
-        self, inputs: int, outputs: int, side: int = 3, stride: int = 1, *, last: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        side: int = 3,
+        stride: int = 1,
+        *,
+        last: bool = False,
+        bias: bool = False,
+        dilation: int = 1,
     ) -> None:
-        conv = nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False)
+        border = dilation * (side // 2)
+        conv = nn.Conv2d(inputs, outputs, side, stride, border, dilation, bias=bias)
         after: list[nn.Module] = [] if last else [nn.ReLU(inplace=True)]
         super().__init__(conv, nn.BatchNorm2d(outputs), *after)
 
@@ -41,7 +55,7 @@ class UNet(nn.Module):
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(
             nn.Sequential(ConvNorm(fine, coarse, stride=2), Residual(coarse))
             for fine, coarse in pairs

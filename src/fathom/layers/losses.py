@@ -170,7 +170,7 @@ def confidence_loss(
     return masked_mean(loss, valid)
 
 
-def score_loss(scores: Float[Tensor, "b k h w"], truth: Map, valid: Mask) -> Float[Tensor, ""]:
+def score_loss(scores: Float[Tensor, "b k _h _w"], truth: Map, valid: Mask) -> Float[Tensor, ""]:
     """Cross entropy of the softmax over coarse levels against the histogram of the true disparities
     in each cell.
 
@@ -182,9 +182,10 @@ def score_loss(scores: Float[Tensor, "b k h w"], truth: Map, valid: Mask) -> Flo
     """
     size = truth.shape[-1] // scores.shape[-1]
     every = 2 if size % 2 == 0 else 1
+    plain = torch.where(valid, truth, torch.zeros_like(truth))
     cells = [
         functional.pixel_unshuffle(t[..., ::every, ::every], size // every)
-        for t in (truth, valid.to(truth.dtype))
+        for t in (plain, valid.to(truth.dtype))
     ]
     target = soft_histogram(cells[0] / size, cells[1], scores.shape[1])
     total = target.sum(dim=1, keepdim=True)

@@ -3,6 +3,8 @@
 Pixel centres are whole numbers and (-0.5, -0.5) is the image's corner, as everywhere in fathom.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -41,18 +43,23 @@ def to_size(disparity: Float[Tensor, "b c _h _w"], size: tuple[int, int]) -> Ten
 
 
 def convex_upsample(
-    disparity: Float[Tensor, "b 1 h w"], logits: Float[Tensor, "b k h w"], factor: int
+    disparity: Float[Tensor, "b 1 h w"],
+    logits: Float[Tensor, "b k h w"],
+    factor: int,
+    border: Literal["replicate", "constant"] = "replicate",
 ) -> Float[Tensor, "b 1 H W"]:
     """`disparity` enlarged by `factor`; each new pixel is a weighted mean of nine old neighbours.
 
     logits: 9 factor^2 channels; channel (n factor + i) factor + j holds neighbour n (row by row
     from the top left) for the new pixel in row i and column j of the old one; softmax over n gives
     the weights. Teed and Deng, "RAFT", ECCV 2020, section 3.3. Values stay (see `to_size`).
+    border: what lies outside, the border's values or, as in the published networks, 0 ("constant").
     """
     batch, _, height, width = disparity.shape
-    weights = logits.reshape(batch, 9, factor * factor, height, width).softmax(dim=1)
-    framed = functional.pad(disparity, (1, 1, 1, 1), mode="replicate")
-    nine = torch.stack(
-        [framed[:, 0, i : i + height, j : j + width] for i in range(3) for j in range(3)], dim=1
-    )
-    return functional.pixel_shuffle((weights * nine[:, :, None]).sum(dim=1), factor)
+    weights = logits.reshape(batch, 9, factor * factor, height, width).softmax(dim=1).unbind(1)
+    framed = functional.pad(disparity, (1, 1, 1, 1), mode=border)
+    total = weights[0] * framed[:, :, :height, :width]
+    for n in range(1, 9):  # nine small products: a runtime fuses them, the one large it does not
+        i, j = divmod(n, 3)
+        total = total + weights[n] * framed[:, :, i : i + height, j : j + width]
+    return functional.pixel_shuffle(total, factor)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fathom.core.errors import InputError, MissingExtraError
@@ -69,3 +70,20 @@ def _other(file: PathLike, name: str, problem: str, expected: str) -> InputError
         expected=expected,
         remedy="give weights of this net, or the settings they were trained with",
     )
+
+
+def renamed(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+    """The same tensors with their modules called otherwise: `names` has module -> module, and the
+    last part of a tensor's name stays. Modules that are not in `names` keep theirs."""
+    parts = ((name.rpartition("."), values) for name, values in state.items())
+    return {f"{names.get(m, m)}{dot}{leaf}": values for (m, dot, leaf), values in parts}
+
+
+def counted(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """With a count of batches, 0, for each batch normalisation that has none, as of torch 0.3."""
+    out = dict(state)
+    for name in state:
+        module, dot, leaf = name.rpartition(".")
+        if leaf == "running_mean":
+            out.setdefault(f"{module}{dot}num_batches_tracked", torch.tensor(0))
+    return out

@@ -69,3 +69,17 @@ class StereoNet(Protocol):
     ) -> StereoOutput:
         """The disparities of the left view, and a confidence where the net has one."""
         ...
+
+
+def require_size(image: Tensor, divisor: int, smallest: int = 1) -> None:
+    """Passes if both sides of an image (b, 3, h, w) are multiples of `divisor` and not below
+    `smallest`. Raises `InputError` otherwise."""
+    height, width = image.shape[-2:]
+    if height % divisor or width % divisor or height < smallest or width < smallest:
+        raise InputError(
+            "does not suit this net",
+            field="size",
+            value=f"{width}x{height}",
+            expected=f"multiples of {divisor}, {smallest} or more",
+            remedy="extend the images, as fathom.create's estimators do",
+        )

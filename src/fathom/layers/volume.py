@@ -116,7 +116,7 @@ def soft_argmax(
 def mass_near(
     probabilities: Float[Tensor, "b k h w"], level: Float[Tensor, "b 1 h w"]
 ) -> Float[Tensor, "b 1 h w"]:
-    """The probability of level - 1 .. level + 1, that of a level spread over half a level around it."""
+    """The probability of level - 1 .. level + 1; each is spread evenly over k - 1/2 .. k + 1/2."""
     levels = probabilities.shape[1]
     near = level.floor().long() + torch.arange(-1, 3, device=level.device).view(1, -1, 1, 1)
     share = (1.5 - (near - level).abs()).clamp(0, 1)

@@ -9,13 +9,25 @@ if TYPE_CHECKING:
     from fathom.train.experiment import Experiment, Pairs, Validation
     from fathom.train.loop import TrainResult, train
     from fathom.train.objective import StereoLoss
+    from fathom.train.taught import Taught, UnlabelledPairs
 
-__all__ = ["Experiment", "Pairs", "StereoLoss", "TrainResult", "Validation", "train"]
+__all__ = [
+    "Experiment",
+    "Pairs",
+    "StereoLoss",
+    "Taught",
+    "TrainResult",
+    "UnlabelledPairs",
+    "Validation",
+    "train",
+]
 _HOMES = {
     "Experiment": "experiment",
     "Pairs": "experiment",
     "StereoLoss": "objective",
+    "Taught": "taught",
     "TrainResult": "loop",
+    "UnlabelledPairs": "taught",
     "Validation": "experiment",
     "train": "loop",
 }

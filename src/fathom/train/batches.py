@@ -4,7 +4,11 @@ Everything about batch number `step` follows from the seed and `step` alone: nei
 workers, nor of processes, nor where a run was resumed, changes a pixel of it.
 """
 
+import errno
 import functools
+import os
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -117,7 +121,9 @@ class Batches:
                 return self._crop(self.samples[index], index, rng), failures
             except MemoryError as error:
                 raise ResourceError("not enough memory to load a sample") from error
-            except Exception as error:  # noqa: BLE001  (a decoder's, a reader's: named, survived)
+            except Exception as error:  # a decoder's, a reader's: named, survived
+                if _disk_full(error):
+                    raise  # taking another sample instead would only hide it
                 name = name_of(self.samples, index)
                 text = str(error) if isinstance(error, FathomError) else repr(error)
                 failures.append(f"{name}: {text}")
@@ -142,6 +148,11 @@ class Batches:
             sample = usable(self.experiment.augment(sample, rng))
         size = (self.experiment.crop_height, self.experiment.crop_width)
         return _cut(self.experiment, sample, size, sample.name or f"sample {index}", rng)
+
+
+def _disk_full(error: BaseException) -> bool:
+    cause = error.__cause__ if isinstance(error, ResourceError) else None
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,6 +320,15 @@ def _quiet(worker: int) -> None:  # noqa: ARG001
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
+    threading.Thread(target=_ends_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _ends_with(parent: int) -> None:
+    """Ends this process soon after its parent: one whose parent was killed would wait for ever to
+    hand over its last batch, for it holds both ends of the pipe."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def parted(samples: Any, share: float) -> tuple[Any, Any]:

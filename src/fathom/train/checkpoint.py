@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fathom import weights
 from fathom.core.errors import InputError, ResourceError
 from fathom.io.atomic import write_bytes
 from fathom.layers.state import read_tensors
@@ -111,16 +112,35 @@ def save_weights(path: Path, state: Mapping[str, Tensor], about: Mapping[str, An
     write_bytes(path, _bytes(plain, metadata))
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(start: Path | str) -> dict[str, Tensor]:
     """The weights in a safetensors file; of a checkpoint the averaged ones, if it has them.
+
+    start: the file, or the name of a shipped model.
 
     Raises `InputError` as `read_tensors` does.
     """
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(weights_file(start))
     if metadata.get("format") != FORMAT:
         return tensors
     averaged = part(tensors, "ema.")
     return {**part(tensors, "net."), **averaged}
+
+
+def weights_file(start: Path | str) -> Path:
+    """The file that `start` names: itself, or the weights of the shipped model of that name.
+
+    Raises `InputError` if neither is there, or the shipped file's hash is not that of its record.
+    """
+    path = Path(start)
+    if path.exists() or path.name != str(path) or path.suffix:
+        return path
+    if path.name in weights.NAMES:
+        return weights.shipped(path.name).file(weights.WEIGHTS)
+    raise InputError(
+        "does not exist",
+        file=path,
+        expected=f"a safetensors file, or a shipped model: {' or '.join(weights.NAMES)}",
+    )
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

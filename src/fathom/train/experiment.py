@@ -113,7 +113,7 @@ class Experiment:
     crop_height: int = option(256, "pixels")
     divisor: int = option(32, "sizes the net takes are multiples of this")
     max_disparity: float = option(192.0, "truths from here on, in pixels, are not taught")
-    optimiser: Literal["adamw", "adam", "sgd"] = option("adamw", "how the weights move")
+    optimiser: Literal["adamw", "adam", "sgd", "rmsprop"] = option("adamw", "how the weights move")
     learning_rate: float = option(1e-3, "its peak")
     weight_decay: float = option(1e-4, "of the optimiser")
     schedule: Literal["cosine", "linear", "constant"] = option(
@@ -179,7 +179,7 @@ _RANGES = {
     "holdout": (0.0, 1.0),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "optimiser": ("adamw", "adam", "sgd"),
+    "optimiser": ("adamw", "adam", "sgd", "rmsprop"),
     "schedule": ("cosine", "linear", "constant"),
     "precision": ("fp32", "bf16"),
 }

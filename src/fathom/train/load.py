@@ -6,7 +6,7 @@ import sys
 import types
 import typing
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,15 @@ def _name(thing: Any) -> str:
     return _name(type(thing)) if name is None else f"{thing.__module__}.{name}"
 
 
+def _defaults() -> dict[str, Any]:
+    return {f.name: described(f.default) for f in fields(Experiment) if f.default is not MISSING}
+
+
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Names of the settings in which two descriptions differ, the fixed ones first."""
+    """Names of the settings in which two descriptions differ, the fixed ones first.
+
+    A setting that `before` lacks is younger than the run, and had its default.
+    """
+    before = {**_defaults(), **before}
     found = [k for k in {**before, **now} if before.get(k) != now.get(k)]
     return sorted(found, key=lambda name: (name in FREE, name))

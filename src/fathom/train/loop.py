@@ -38,6 +38,7 @@ from fathom.train.record import (
 from fathom.train.schedule import Average
 from fathom.train.state import State, averaged_weights, new_state
 from fathom.train.step import culprits, one_step
+from fathom.train.taught import Taught
 from fathom.train.validate import Judged, validate
 from fathom.train.world import World, joined
 
@@ -294,7 +295,10 @@ def _data(experiment: Experiment) -> tuple[Any, tuple[tuple[Validation, Any], ..
         )
     sets = [(v, v.data()) for v in experiment.validation]
     if experiment.holdout:
-        data, held = parted(data, experiment.holdout)
+        # What is held out is judged against its own truth, never against a teacher's.
+        plain = data.samples if isinstance(data, Taught) else data
+        held = parted(plain, experiment.holdout)[1]
+        data = parted(data, experiment.holdout)[0]
         sets.insert(0, (Validation("held-out", lambda: held), held))
     if length(data) == 0:
         raise InputError("holds no sample", field="data", value=0, expected="one or more")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fathom.core.errors import InputError
+from fathom.core.errors import InputError, UsageError
 from fathom.layers.state import load_state
 from fathom.train.checkpoint import (
     Checkpoint,
@@ -67,7 +67,8 @@ _COUNTERS = ("skipped", "in_a_row", "failed", "best", "scores")
 def new_state(experiment: Experiment, world: World) -> State:
     """Net, optimiser and average at step 0, the same in every process.
 
-    Raises `InputError` if the builder gives no `nn.Module`, or one without parameters.
+    Raises `InputError` if the builder gives no `nn.Module`, or one without parameters, and
+    `UsageError` if the net says (`net.config.divisor`) that it needs other sizes.
     """
     torch.manual_seed(experiment.seed)
     net = experiment.net()
@@ -77,6 +78,14 @@ def new_state(experiment: Experiment, world: World) -> State:
             field="net",
             value=type(net).__name__,
             expected="an nn.Module with parameters",
+        )
+    needed = getattr(getattr(net, "config", None), "divisor", None)
+    if isinstance(needed, int) and experiment.divisor % needed:
+        raise UsageError(
+            "does not suit the net",
+            field="divisor",
+            value=experiment.divisor,
+            expected=f"a multiple of {needed}, and crops that it divides",
         )
     net = net.to(world.device)
     if experiment.channels_last:
@@ -92,6 +101,8 @@ def _optimiser(experiment: Experiment, parameters: list[nn.Parameter]) -> torch.
     rate, decay = experiment.learning_rate, experiment.weight_decay
     if experiment.optimiser == "sgd":
         return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
+    if experiment.optimiser == "rmsprop":
+        return torch.optim.RMSprop(parameters, rate, alpha=0.9, weight_decay=decay)
     kind = torch.optim.AdamW if experiment.optimiser == "adamw" else torch.optim.Adam
     return kind(parameters, rate, weight_decay=decay)
 

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,11 @@ from torch import nn
 from fathom.core.arrays import Array, UInt8
 from fathom.core.errors import FathomError, InputError
 from fathom.core.maps import Disparity
-from fathom.core.pair import StereoPair, View
+from fathom.core.pair import StereoPair
 from fathom.core.sample import StereoSample
 from fathom.eval.scoring import score
 from fathom.eval.tally import Tally
-from fathom.layers.stereo import as_output
+from fathom.nets import adapter
 from fathom.train.batches import made_evidence, usable
 from fathom.train.experiment import Experiment, Validation
 from fathom.viz.figure import comparison
@@ -51,49 +51,28 @@ class Judged:
 
 def autocast(experiment: Experiment, device: torch.device) -> Any:
     """The context in which the net runs."""
-    if experiment.precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
+    return adapter.autocast(device, experiment.precision)
 
 
 def predict(
     net: nn.Module, pair: StereoPair, experiment: Experiment, device: torch.device
 ) -> Disparity:
-    """The net's disparity of a pair of any size, with confidence where the net has one.
+    """The net's disparity of a pair of any size, as `fathom.nets.adapter.NetMatcher` has it.
 
-    The pair is extended at the right and bottom, by its border, to the next multiple of `divisor`.
-    Negative and not finite values become NaN. The net must be in evaluation mode.
+    The net must be in evaluation mode.
 
     Raises `InputError` if the net's first output is not of the images' size.
     """
-    height, width = pair.shape
-    below, beside = -height % experiment.divisor, -width % experiment.divisor
-    room = ((0, below), (0, beside), (0, 0))
-    images = [np.pad(v.rgb8, room, mode="edge") for v in (pair.left, pair.right)]
-    inputs = [_tensor(image.transpose(2, 0, 1), device) for image in images]
-    if experiment.evidence is not None:
-        padded = StereoPair(View(images[0]), View(images[1]))
-        inputs.append(_tensor(made_evidence(experiment, padded), device))
-    if experiment.channels_last:
-        inputs = [t.contiguous(memory_format=torch.channels_last) for t in inputs]
-    with torch.inference_mode(), autocast(experiment, device):
-        output = net(*inputs)
-    output = as_output(output)
-    finest = output.disparities[0]
-    if tuple(finest.shape) != (1, 1, height + below, width + beside):
-        raise InputError(
-            "the net's first disparity is not of the images' size",
-            field="shape",
-            value=tuple(finest.shape),
-            expected=str((1, 1, height + below, width + beside)),
-        )
-    values = finest[0, 0, :height, :width].cpu().numpy()
-    with np.errstate(invalid="ignore"):
-        values = np.where(np.isfinite(values) & (values >= 0), values, np.float32(np.nan))
-    if output.confidence is None:
-        return Disparity(values)
-    confidence = torch.sigmoid(output.confidence)[0, 0, :height, :width].cpu().numpy()
-    return Disparity(values, np.nan_to_num(np.ascontiguousarray(confidence), nan=0.0))
+    evidence = None if experiment.evidence is None else partial(made_evidence, experiment)
+    matcher = adapter.NetMatcher(
+        net,
+        experiment.divisor,
+        evidence,
+        device,
+        experiment.precision,
+        experiment.channels_last,
+    )
+    return matcher(pair)
 
 
 def validate(
@@ -158,7 +137,3 @@ def validate(
 def _picture(sample: StereoSample, estimate: Disparity, numbers: Any) -> Array:
     words = ", ".join(f"{k} {v:.3g}" for k, v in numbers.items())
     return comparison(sample.pair, {"net": estimate}, sample.truth, title=f"{sample.name}: {words}")
-
-
-def _tensor(values: Array, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)[None]

@@ -46,7 +46,7 @@ def prepare(file: Path, options: TrainOptions, start: Path | None = None) -> "Ex
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("torch", "torch")
-    from fathom.layers.state import read_tensors
+    from fathom.train.checkpoint import read_weights
     from fathom.train.experiment import Pairs
     from fathom.train.load import changed, load_experiment
 
@@ -55,7 +55,7 @@ def prepare(file: Path, options: TrainOptions, start: Path | None = None) -> "Ex
         pairs = Pairs(options.data, options.format, options.split)
         experiment = replace(experiment, data=pairs)
     if start is not None:
-        read_tensors(start)
+        read_weights(start)
         experiment = replace(experiment, start=start)
     return experiment
 

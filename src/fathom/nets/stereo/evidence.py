@@ -23,13 +23,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fathom.core.arrays import Float
-from fathom.core.errors import UsageError
+from fathom.core.errors import InputError, UsageError
 from fathom.layers.blocks import ConvNorm, Residual, UNet
 from fathom.layers.resample import convex_upsample, warp_right
 from fathom.layers.stereo import StereoOutput
 from fathom.layers.volume import correlation, peak_disparity, soft_histogram
 
 _CELL = 4
+_CHANNELS = 6  # of the evidence
 _NEAR = 8.0  # pixels of difference between both estimates that the last step can tell apart
 _REACH = 4.0  # pixels by which it may correct
 _SEEN = 11  # what the last step sees of every pixel: see `judged`
@@ -101,7 +102,15 @@ class EvidenceNet(nn.Module):
         right: Float[Tensor, "b 3 h w"],
         evidence: Float[Tensor, "b 6 h w"],
     ) -> StereoOutput:
-        """See the class."""
+        """See the class. Raises `InputError` for evidence that was made by another fathom."""
+        if evidence.shape[1] != _CHANNELS:
+            raise InputError(
+                "has another number of channels",
+                field="evidence",
+                value=evidence.shape[1],
+                expected=f"{_CHANNELS}, as fathom.classical.channels makes them",
+                remedy="if it was kept on disk, keep it under another name",
+            )
         levels = self.config.levels
         fine, coarse = self.seen(left)
         found = _histogram(evidence[:, :1], evidence[:, 1:2], levels)

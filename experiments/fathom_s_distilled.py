@@ -1,0 +1,52 @@
+"""Stage 2 of `fathom-s`: the shipped net teaches itself on scenes it has not seen.
+
+    OMP_WAIT_POLICY=PASSIVE fathom train experiments/fathom_s_distilled.py
+
+The teacher, frozen, sees each scene clean (no noise, no faults of the cameras); the student sees it
+disturbed and has to give the same answer wherever the teacher is sure. Scenes on which the teacher
+misses over 60 % are left out. Data: procedural scenes alone. See experiments/README.md for what
+came of it.
+"""
+
+from functools import partial
+
+from recipe import EVIDENCE, HEIGHT, HOME, MAX_DISPARITY, SEED, WIDTH, real
+
+from fathom.data.augment import AugmentSettings, augment
+from fathom.data.looks import Kept
+from fathom.data.scenes import Scenes, SceneSettings
+from fathom.nets.stereo.evidence import fathom_s
+from fathom.train import Experiment, StereoLoss, Taught, Validation
+
+COUNT = 2000
+LOOKS = AugmentSettings(width=WIDTH, height=HEIGHT, color=1.0, uneven=0.5, blur=0.3, noise=0.5)
+
+
+def data() -> Kept:
+    """Scenes of a seed of their own, each taught once."""
+    clean = Scenes(SceneSettings(width=640, height=352, effects=False), SEED + 1, COUNT)
+    return Kept(Taught(clean, "fathom-s", least=0.8, keep_truth=False), HOME / "taught-1")
+
+
+EXPERIMENT = Experiment(
+    net=fathom_s,
+    start="fathom-s",
+    data=data,
+    augment=partial(augment, settings=LOOKS),
+    evidence=EVIDENCE.make,  # every look is seen once: nothing worth keeping
+    loss=StereoLoss(weights=(1.0, 0.4), most=20.0, confidence=0.3, scores=0.7),
+    validation=(Validation("real", real),),
+    steps=2000,
+    batch=4,
+    crop_width=WIDTH,
+    crop_height=HEIGHT,
+    max_disparity=float(MAX_DISPARITY),
+    learning_rate=3e-4,
+    warmup=100,
+    ema=0.998,
+    workers=1,
+    threads=2,
+    log_every=50,
+    save_every=250,
+    validate_every=500,
+)

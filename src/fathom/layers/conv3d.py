@@ -1,0 +1,111 @@
+"""Blocks of nets that convolve cost volumes, and two detours that spare a processor its slow code.
+
+Volumes are (b, c, k, h, w). In float32 torch hands a convolution of a single small volume
+(b c k h <= 20480) to code of its own that takes four times as long as oneDNN's; a batch of two goes
+to oneDNN whatever its size, and computing such a volume twice takes half the time. Transposed
+convolutions of volumes whose channels lie far apart take three times as long as of those whose
+channels lie together. `convolved` and `together` see to both; the numbers stay.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fathom.core.arrays import Float
+
+_SLOW = 20480  # of torch's rule when it takes oneDNN (ConvParams::use_mkldnn)
+
+
+def together(volume: Float[Tensor, "b c k h w"]) -> Float[Tensor, "b c k h w"]:
+    """The same volume with the channels of a voxel beside each other in memory, on a CPU."""
+    if volume.device.type != "cpu":
+        return volume
+    return volume.contiguous(memory_format=torch.channels_last_3d)
+
+
+def convolved(
+    x: Float[Tensor, "b c k h w"],
+    weight: Float[Tensor, "_o _i 3 3 3"],
+    bias: Float[Tensor, "_n"] | None = None,
+    *,
+    stride: int = 1,
+    up: bool = False,
+) -> Float[Tensor, "b _n _k _h _w"]:
+    """A 3x3x3 convolution with a border of zeros; all three sizes are divided by `stride`, rounded
+    up. up: the transposed one instead, which doubles them; its weight is (inputs, outputs, ...).
+    """
+    x = together(x)
+    twice = _is_slow(x)
+    if twice:
+        x = x.expand(2, -1, -1, -1, -1)
+    if up:
+        out = functional.conv_transpose3d(x, weight, bias, 2, 1, 1)
+    else:
+        out = functional.conv3d(x, weight, bias, stride, 1)
+    return out[:1] if twice else out
+
+
+def _is_slow(x: Tensor) -> bool:
+    """Whether torch would not take oneDNN for it. What is exported runs elsewhere."""
+    # torch 2.6 has no is_exporting
+    if getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)():
+        return False
+    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+        return False
+    batch, channels, levels, height, _ = x.shape
+    return batch == 1 and channels * levels * height <= _SLOW
+
+
+class Conv3d(nn.Module):
+    """`convolved` with weights of its own, with or without a bias; `up` doubles the sizes."""
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int = 1, *, bias: bool = False, up: bool = False
+    ) -> None:
+        super().__init__()
+        made: Any = nn.ConvTranspose3d if up else nn.Conv3d
+        plain = made(inputs, outputs, 3, bias=bias)  # for its shapes and how it starts
+        self.weight = plain.weight
+        self.bias = plain.bias
+        self.stride, self.up = stride, up
+
+    def forward(self, x: Float[Tensor, "b c k h w"]) -> Float[Tensor, "b _n _k _h _w"]:
+        """x: any size."""
+        return convolved(x, self.weight, self.bias, stride=self.stride, up=self.up)
+
+
+class ConvNorm3d(nn.Sequential):
+    """`Conv3d`, batch normalisation, ReLU unless `last`.
+
+    Without gradients and in evaluation mode the normalisation is multiplied into the weights: a
+    volume need not be read and written once more, nor kept twice.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int = 1,
+        *,
+        last: bool = False,
+        bias: bool = False,
+        up: bool = False,
+    ) -> None:
+        conv = Conv3d(inputs, outputs, stride, bias=bias, up=up)
+        super().__init__(conv, nn.BatchNorm3d(outputs))
+        self.last = last
+
+    def forward(self, x: Float[Tensor, "b c k h w"]) -> Float[Tensor, "b _n _k _h _w"]:
+        """x: any size."""
+        conv, norm = self[0], self[1]
+        if self.training or torch.is_grad_enabled():
+            out = norm(conv(x))
+        else:
+            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+            offset = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
+            axis = (1, -1, 1, 1, 1) if conv.up else (-1, 1, 1, 1, 1)
+            weight, bias = conv.weight * scale.view(axis), norm.bias + offset * scale
+            out = convolved(x, weight, bias, stride=conv.stride, up=conv.up)
+        return out if self.last else functional.relu_(out)
