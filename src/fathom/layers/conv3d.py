@@ -99,9 +99,10 @@ class ConvNorm3d(nn.Sequential):
 
     def forward(self, x: Float[Tensor, "b c k h w"]) -> Float[Tensor, "b _n _k _h _w"]:
         """x: any size."""
-        conv, norm = self[0], self[1]
+        conv: Any = self[0]
+        norm: Any = self[1]
         if self.training or torch.is_grad_enabled():
-            out = norm(conv(x))
+            out: Tensor = norm(conv(x))
         else:
             scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
             offset = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean

@@ -55,8 +55,8 @@ def soft_histogram(
 def peak_disparity(
     logits: Float[Tensor, "b k h w"], radius: int = 2
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-    """The mean level around the highest logit, weighted by the softmax over 2 radius + 1 levels, and
-    the share of the whole softmax that these levels have, 0..1.
+    """The mean level around the highest logit, weighted by the softmax over 2 radius + 1 levels,
+    and the share of the whole softmax that these levels have, 0..1.
 
     A mean over all levels would lie between two surfaces where both are likely. Tulyakov et al.,
     "PDS", NeurIPS 2018, eq. 3.
