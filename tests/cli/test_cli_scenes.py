@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,41 @@ def test_scenes_of_other_settings_are_not_mixed(fathom_command, tmp_path: Path) 
     assert fathom_command("scenes", "-n", 2, "-o", out, *SIZE).code == 4
     (out / "scenes.json").write_text("{torn")
     assert fathom_command("scenes", "-n", 2, "-o", out, *SIZE).code == 4
+
+
+def test_rays_are_another_setting(fathom_command, tmp_path: Path, monkeypatch) -> None:
+    """They are written and read as the others are, and never mixed with them; folders of before
+    there were rays go on."""
+    pytest.importorskip("embreex")
+    out, tiny = tmp_path / "out", ("--size", "64x48")
+    rays = ("--renderer", "rays")
+    assert fathom_command("scenes", "-n", 1, "-o", out, *tiny, *rays).code == 0
+    sample = open_dataset(None, out)[0]
+    made = full_scene(0, SceneSettings(width=64, height=48, renderer="rays"))
+    assert np.array_equal(sample.pair.left.image, made.left)
+    assert np.array_equal(sample.truth.values, made.disparity)
+    done = fathom_command("scenes", "-n", 2, "-o", out, *tiny)
+    assert done.code == 4 and "renderer = 'rays'" in done.error and "expected raster" in done.error
+    old = tmp_path / "old"
+    assert fathom_command("scenes", "-n", 1, "-o", old, *tiny).code == 0
+    said = json.loads((old / "scenes.json").read_text())
+    del said["renderer"]
+    (old / "scenes.json").write_text(json.dumps(said))
+    assert fathom_command("scenes", "-n", 2, "-o", old, *tiny).code == 0
+    done = fathom_command("scenes", "-n", 2, "-o", old, *tiny, *rays)
+    assert done.code == 4 and "renderer = 'raster'" in done.error
+
+
+def test_rays_without_their_extra_leave_nothing(
+    fathom_command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "embreex.rtcore_scene", None)
+    for words in (("-o", tmp_path / "out"), ("--sheet", tmp_path / "sheet.png")):
+        done = fathom_command("scenes", "-n", 1, *SIZE, *words, "--renderer", "rays")
+        assert done.code == 2 and "fathom-depth[scenes]" in done.error
+    done = fathom_command("scenes", "-n", 1, "-o", tmp_path / "out", "--photos", tmp_path / "none")
+    assert done.code == 3
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_peoples_files_stay(fathom_command, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Augmentation: the truth stays exact under every kind, each kind can be switched off."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,26 @@ def test_mirrored_by_hand() -> None:
     assert np.array_equal(out.pair.left.image, right[:, ::-1])
     assert np.array_equal(out.pair.right.image, left[:, ::-1])
     assert np.array_equal(out.truth.values, right_map[:, ::-1])
+
+
+def test_mirroring_a_scene_keeps_every_mask(scene) -> None:
+    """What the right view sees of glass, thin things and the sky is known, so no mask is lost."""
+    rich = full_scene(4, replace(CALM, width=96, height=64, glass=0.5, glossy=0.5, motion=1.0), 1)
+    out = augment(
+        rich.sample, np.random.default_rng(0), AugmentSettings(**{**OFF, "flip": 1.0}),
+        rich.right_truth,
+    )  # fmt: skip
+    assert np.array_equal(out.pair.left.image, rich.right[:, ::-1])
+    assert np.array_equal(out.truth.values, rich.disparity_right[:, ::-1])
+    assert set(out.masks) == set(rich.masks) and out.masks["moving"].any()
+    for name, mask in out.masks.items():
+        assert np.array_equal(mask, rich.masks_right[name][:, ::-1])
+    assert np.array_equal(out.masks["nonocc"], rich.seen_right[:, ::-1])
+    # where both views see one place they tell the same of it, but for the edges of its surface
+    y, x = np.nonzero(rich.seen)
+    there = np.rint(x - rich.disparity[y, x]).astype(int)
+    for name in ("transparent", "reflective", "thin", "sky"):
+        assert (rich.masks[name][y, x] == rich.masks_right[name][y, there]).mean() > 0.97
 
 
 def test_mirrored_rig_gives_the_same_depth(scene) -> None:

@@ -126,6 +126,20 @@ def test_units_of_depth(factor, codes, small: StereoSample) -> None:
     assert _codes(sample) == (codes if isinstance(codes, list) else ["depth-unit"])
 
 
+def test_a_sky_has_no_unit(small: StereoSample) -> None:
+    """A scene that is mostly sky, at the end of the world, is no scene in millimetres."""
+    height, width = small.pair.shape
+    sky = np.zeros((height, width), bool)
+    sky[: int(0.6 * height)] = True
+    values = np.where(sky, np.float32(-small.pair.rig.doffs + 1e-3), small.truth.values)
+    far = replace(small, truth=Disparity(values), masks={"nonocc": ~sky})
+    assert "depth-unit" in _codes(far)
+    known = replace(far, masks={"nonocc": ~sky, "sky": sky})
+    assert "depth-unit" not in _codes(known)
+    everywhere = replace(known, masks={"sky": np.ones_like(sky)})
+    assert "depth-unit" not in _codes(everywhere)
+
+
 def test_a_baseline_in_millimetres(small: StereoSample) -> None:
     rig = replace(small.pair.rig, baseline=193.001)
     wrong = replace(small, pair=StereoPair(small.pair.left, small.pair.right, rig))

@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   fathom scenes -n 1000 -o scenes
   fathom scenes -n 24 --sheet sheet.jpg                  (a picture of 24, nothing else)
   fathom scenes -n 5000 -o night --night --kind road,terrain --size 768x384 --workers 2
+  fathom scenes -n 200 -o traced --renderer rays         (true shadows, mirrors, glass; slower)
   fathom scenes -n 1000 -o mine --photos pictures/       (textures from your own pictures, too)
   fathom dataset check scenes --limit 20                 (read them as any data set)
 

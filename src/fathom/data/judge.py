@@ -35,6 +35,11 @@ _SURE = 4.0  # standard errors by which a data set's mean gain must differ from 
 _FEW = 6  # samples below which a data set is not judged as a whole
 _GAIN_ALL, _GAIN_EDGES = 0.03, 0.004  # mean gains that matter
 
+_SKY = "sky"
+_UNLIKE = (_SKY, "reflective", "transparent")
+"""Masks of what is not compared: the sky has no disparity, and mirrors and glass show other things
+than their own truth."""
+
 Move = tuple[int, int]
 Alternative = tuple[str, str, str, Array]
 
@@ -150,7 +155,7 @@ def _plain(sample: StereoSample | MonoSample) -> list[Problem]:
 
 
 def _unit(sample: StereoSample | MonoSample) -> list[Problem]:
-    """Whether the median depth in metres is one that a scene can have."""
+    """Whether the median depth in metres, without the sky, is one that a scene can have."""
     if sample.truth is None:
         return []
     if isinstance(sample, MonoSample):
@@ -159,7 +164,10 @@ def _unit(sample: StereoSample | MonoSample) -> list[Problem]:
         depth = sample.pair.rig.depth_of(sample.truth.values)
     else:
         return []
-    known = depth[np.isfinite(depth)]
+    measured = np.isfinite(depth)
+    if _SKY in sample.masks:
+        measured &= ~sample.masks[_SKY]
+    known = depth[measured]
     if not known.size or _NEAR <= (median := float(np.median(known))) <= _FAR:
         return []
     unit = "millimetres taken for metres" if median > _FAR else "metres divided once too often"
@@ -251,6 +259,9 @@ def _scene(sample: StereoSample) -> _Scene | None:
     chosen = sample.truth.known & textured
     if "nonocc" in sample.masks:
         chosen &= sample.masks["nonocc"]
+    for name in _UNLIKE:
+        if name in sample.masks:
+            chosen &= ~sample.masks[name]
     places = np.flatnonzero(chosen)
     if places.size < _LEAST:
         return None

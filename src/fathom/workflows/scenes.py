@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from fathom.classical.native import Kernel
 from fathom.core.arrays import Array, UInt8
 from fathom.core.errors import ResourceError, UsageError
 from fathom.core.options import option
 from fathom.data.readers.fathom_folder import write_sample
 from fathom.data.scenes import KINDS, Scene, Scenes, SceneSettings
+from fathom.data.scenes.settings import Renderer
 from fathom.io.atomic import write_text
 from fathom.io.result import to_json
 
@@ -43,6 +45,9 @@ class WriteOptions:
     photos: Path | None = option(
         None, "a folder of your own pictures to cut textures from", metavar="DIR"
     )
+    renderer: Renderer = option(
+        "raster", "raster, or rays: true shadows, mirrors and glass (several times slower)"
+    )
     normals: bool = option(False, "write normals.npy, too (float16, h x w x 3)")
     workers: int = option(1, "processes at once")
 
@@ -61,7 +66,7 @@ class WriteOptions:
         night = 1.0 if self.night else SceneSettings().night
         return SceneSettings(
             width=width, height=height, kinds=self.kind, night=night, motion=self.motion,
-            effects=not self.clean, photos=self.photos,
+            effects=not self.clean, photos=self.photos, renderer=self.renderer,
         )  # fmt: skip
 
 
@@ -92,10 +97,11 @@ def write_scenes(
     it stopped; only a few scenes are in memory at once.
 
     Raises `ResourceError` if the folder holds scenes of other settings, or cannot be written;
-    `UsageError` or `InputError` as the settings do.
+    `UsageError` or `InputError` as the settings do; `MissingExtraError` for rays without embreex.
     """
     started = time.monotonic()
     settings = options.settings
+    _check(settings)
     _claim(folder, settings, options)
     missing = [i for i in range(options.count) if not _is_whole(folder / name_of(i))]
     kept = options.count - len(missing)
@@ -103,7 +109,8 @@ def write_scenes(
         notify(f"{kept} of {options.count} scenes are there already")
     jobs = ((folder, settings, options.seed, i, options.normals) for i in missing)
     said = done = 0.0
-    for done, _ in enumerate(_each(jobs, options.workers, notify), start=1):
+    kernels = _kernels(settings)
+    for done, _ in enumerate(_each(jobs, options.workers, kernels, notify), start=1):
         if time.monotonic() - said > _EVERY:
             said = time.monotonic()
             rate = done / max(said - started, 1e-9)
@@ -174,6 +181,18 @@ def _settings_dict(settings: SceneSettings, seed: int) -> dict[str, Any]:
     return values
 
 
+def _check(settings: SceneSettings) -> None:
+    """Says no before anything is written."""
+    if settings.photos is not None:
+        from fathom.data.scenes.photos import photos_of
+
+        photos_of(settings.photos)
+    if settings.renderer == "rays":
+        from fathom.data.scenes.rays_trace import embree
+
+        embree()
+
+
 def _claim(folder: Path, settings: SceneSettings, options: WriteOptions) -> None:
     """Writes scenes.json, or compares what is there with what is wanted."""
     import json
@@ -196,6 +215,7 @@ def _claim(folder: Path, settings: SceneSettings, options: WriteOptions) -> None
         there = {}
     if not isinstance(there, dict):
         there = {}
+    there = {"renderer": "raster", **there}  # folders of before there was another
     differing = [name for name in wanted if there.get(name) != wanted[name]]
     if differing:
         name = differing[0]
@@ -231,12 +251,24 @@ def _meta(made: Scene) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _each(jobs: Iterator[Job], workers: int, notify: Callable[[str], None]) -> Iterator[int]:
-    """The scenes as they are written; with workers a few are under way, never all."""
-    from fathom.classical.native import prepare_kernels
+def _kernels(settings: SceneSettings) -> tuple[Kernel, ...]:
+    """What is compiled before the first scene."""
+    if settings.renderer == "rays":
+        from fathom.data.scenes.rays import KERNELS as OF_RAYS
+
+        return OF_RAYS
     from fathom.data.scenes.render import KERNELS
 
-    prepare_kernels(KERNELS, lambda name, i, n: notify(f"compiling {name} ({i + 1}/{n}), once"))
+    return KERNELS
+
+
+def _each(
+    jobs: Iterator[Job], workers: int, kernels: tuple[Kernel, ...], notify: Callable[[str], None]
+) -> Iterator[int]:
+    """The scenes as they are written; with workers a few are under way, never all."""
+    from fathom.classical.native import prepare_kernels
+
+    prepare_kernels(kernels, lambda name, i, n: notify(f"compiling {name} ({i + 1}/{n}), once"))
     if workers == 1:
         yield from map(_write_one, jobs)
         return

@@ -24,3 +24,11 @@ FOCAL, CX, CY, SHIFT, FB = range(5)
 # Bits of a pixel's marks; the first seven are a surface's own.
 REFLECTIVE, TRANSPARENT, THIN, SKY, MOVING, PLAIN, CASTS, SHADOW = (1 << i for i in range(8))
 EVERYTHING = 2
+
+RECORD = 32
+"""Numbers a record: what is known of a place that a ray met."""
+PLACE, NORMAL, ALBEDO, START, FLAT = 0, 3, 6, 9, 12  # 3 each; FLAT: the triangle's own normal
+ALONG_X, ALONG_Y, BEND_X, BEND_Y = 15, 18, 21, 24  # of place and normal along the image's x and y
+FAR = 27  # distance from the camera along the ray's whole way, in lengths of its direction
+NOTHING, AIR, GLASS, OPAQUE = range(4)
+"""What a ray met."""

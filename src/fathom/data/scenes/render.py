@@ -36,7 +36,7 @@ class Rendered:
 
 
 @dataclass(frozen=True, eq=False)
-class _Soup:
+class Soup:
     """All triangles of a world, flat as kernels take them; shifts: (n, 3) between the shots."""
 
     points: Array
@@ -68,7 +68,7 @@ def render(world: World, *, shadows: bool) -> tuple[Rendered, Rendered]:
     Which surface a pixel shows is decided at its centre for the truth, and at 2 x 2 places within
     it for its colour, so outlines are smooth in the image and sharp in the truth.
     """
-    soup = _soup(world)
+    soup = soup_of(world)
     tables = world.tables
     holes = (tables.marks, tables.holes, tables.masks)
     light = light_of(world)
@@ -91,12 +91,13 @@ def render(world: World, *, shadows: bool) -> tuple[Rendered, Rendered]:
     return made[0], made[1]
 
 
-def _soup(world: World) -> _Soup:
+def soup_of(world: World) -> Soup:
+    """The triangles of all meshes."""
     counts = [len(mesh.points) for mesh in world.meshes]
     first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32)
     corners = [m.corners + start for m, start in zip(world.meshes, first, strict=True)]
     triangles = [len(mesh.corners) for mesh in world.meshes]
-    return _Soup(
+    return Soup(
         np.concatenate([mesh.points for mesh in world.meshes]),
         np.concatenate([mesh.normals for mesh in world.meshes]).ravel(),
         np.concatenate([mesh.uv for mesh in world.meshes]).ravel(),
@@ -106,7 +107,9 @@ def _soup(world: World) -> _Soup:
     )
 
 
-def _view(world: World, soup: _Soup, holes: tuple[Array, Array, Array], side: int) -> _View:
+def projected(world: World, soup: Soup, side: int) -> tuple[Array, Array, Array]:
+    """A view's numbers (see the kernels' layout), its triangles' linear functions and boxes, flat;
+    side: 0 left, 1 right."""
     rig = world.frame.rig
     camera = rig.right if side else rig.left
     numbers = np.zeros(at.VIEW)
@@ -117,6 +120,12 @@ def _view(world: World, soup: _Soup, holes: tuple[Array, Array, Array], side: in
     points = np.ascontiguousarray(points - np.array([shift, 0.0, 0.0])).ravel()
     planes, boxes = np.zeros(12 * soup.count), np.zeros(4 * soup.count)
     _PROJECT(points, soup.corners, numbers, planes, boxes, soup.count)
+    return numbers, planes, boxes
+
+
+def _view(world: World, soup: Soup, holes: tuple[Array, Array, Array], side: int) -> _View:
+    camera = world.frame.rig.right if side else world.frame.rig.left
+    numbers, planes, boxes = projected(world, soup, side)
     geometry = (planes, boxes, soup.corners, soup.uv, soup.surface)
 
     def scan(first: float, step: float, times: int) -> tuple[Array, Array, Array, Array]:
@@ -133,7 +142,7 @@ def _view(world: World, soup: _Soup, holes: tuple[Array, Array, Array], side: in
     return _View(numbers, planes, boxes, scan(0.0, 1.0, 1), scan(-0.25, 0.5, 2))
 
 
-def _shadows(world: World, soup: _Soup, holes: tuple[Array, Array, Array], light: Array) -> Array:
+def _shadows(world: World, soup: Soup, holes: tuple[Array, Array, Array], light: Array) -> Array:
     """The shadow map; where it lies is written into `light`."""
     casting = world.tables.marks[soup.surface] & at.CASTS > 0
     if not casting.any():
@@ -158,7 +167,7 @@ def _shadows(world: World, soup: _Soup, holes: tuple[Array, Array, Array], light
 
 def _shaded(
     world: World,
-    soup: _Soup,
+    soup: Soup,
     view: _View,
     texels: tuple[Array, Array, Array],
     lights: tuple[Array, Array],

@@ -1,7 +1,7 @@
 """One scene by its seed, and the endless row of them."""
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,12 +13,13 @@ from fathom.core.errors import UsageError
 from fathom.core.maps import Disparity
 from fathom.core.pair import StereoPair, View
 from fathom.core.sample import StereoSample
+from fathom.data.augment import RightTruth
 from fathom.data.kernels import layout as at
 from fathom.data.scenes.backgrounds import BACKGROUNDS
 from fathom.data.scenes.camera import developed
 from fathom.data.scenes.materials import Tables
 from fathom.data.scenes.noise import source
-from fathom.data.scenes.render import render
+from fathom.data.scenes.render import Rendered, render
 from fathom.data.scenes.settings import SceneSettings
 from fathom.data.scenes.world import World, frame_of
 
@@ -44,7 +45,7 @@ class Scene:
     exact, in pixels, of each view and positive in both: x_left - x_right; the sky's is close to 0.
     seen, seen_right: whether the other camera sees the point. normals: of the left view's
     surfaces, unit vectors (x, y, z) towards the camera, in its frame. masks: see `MASKS`, of the
-    left view. kind, seed, index: what made it.
+    left view; masks_right: of the right one. kind, seed, index: what made it.
     """
 
     left: UInt8[np.ndarray, "h w 3"]
@@ -56,6 +57,7 @@ class Scene:
     seen_right: Bool[np.ndarray, "h w"]
     normals: Float32[np.ndarray, "h w 3"]
     masks: dict[str, Any]
+    masks_right: dict[str, Any]
     kind: str
     is_night: bool
     seed: int
@@ -67,6 +69,11 @@ class Scene:
         pair = StereoPair(View(self.left), View(self.right), self.rig)
         name = f"scene-{self.seed}-{self.index:06d}"
         return StereoSample(pair, Disparity(self.disparity), self.masks, name)
+
+    @property
+    def right_truth(self) -> RightTruth:
+        """The right view's truth and masks, with which augmentation can mirror the sample."""
+        return RightTruth(Disparity(self.disparity_right), self.masks_right)
 
 
 def full_scene(seed: int, settings: SceneSettings | None = None, index: int = 0) -> Scene:
@@ -88,18 +95,28 @@ def full_scene(seed: int, settings: SceneSettings | None = None, index: int = 0)
     world.has_motion = bool(rng.random() < settings.motion)
     shadows = bool(rng.random() < settings.shadows)
     BACKGROUNDS[kind](world)
-    left, right = render(world, shadows=shadows)
+    left, right = _render(settings)(world, shadows=shadows)
     # A chance of its own: the same scene, with the cameras' faults or without.
     images = developed(source(seed, index, 1), left.colors, right.colors,
                        effects=settings.effects, is_night=world.is_night)  # fmt: skip
     largest = int(np.ceil(max(left.disparity.max(), 1)))
     rig = replace(world.frame.rig, max_disparity=min(largest, _MOST_DISPARITY))
-    masks = {"nonocc": left.seen_by_both}
-    masks |= {name: left.marks & bit > 0 for name, bit in _MASKS.items()}
     return Scene(
         *images, rig, left.disparity, right.disparity, left.seen_by_both, right.seen_by_both,
-        left.normals, masks, kind, world.is_night, seed, index,
+        left.normals, _masks(left), _masks(right), kind, world.is_night, seed, index,
     )  # fmt: skip
+
+
+def _masks(view: Rendered) -> dict[str, Any]:
+    return {"nonocc": view.seen_by_both, **{n: view.marks & b > 0 for n, b in _MASKS.items()}}
+
+
+def _render(settings: SceneSettings) -> Callable[..., tuple[Rendered, Rendered]]:
+    if settings.renderer == "raster":
+        return render
+    from fathom.data.scenes.rays import render_rays
+
+    return render_rays
 
 
 def scene(seed: int, settings: SceneSettings | None = None, index: int = 0) -> StereoSample:

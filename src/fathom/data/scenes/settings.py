@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from fathom.core.errors import UsageError, unknown_name
 from fathom.core.options import option
@@ -9,6 +10,9 @@ from fathom.core.options import option
 KINDS = ("room", "road", "terrain", "studio", "abyss")
 """Backgrounds: a furnished room; a street to the horizon; hills; one slanted or curved wall behind
 a heap of things; things floating before a far, patterned sky."""
+Renderer = Literal["raster", "rays"]
+"""How scenes become pictures: the fast rasteriser, or rays (with the extra `scenes`): true shadows,
+mirrors and glass."""
 _LEAST, _MOST = 32, 8192
 
 
@@ -39,6 +43,9 @@ class SceneSettings:
     photos: Path | None = option(
         None, "a folder of one's own pictures to cut textures from", metavar="DIR"
     )
+    renderer: Renderer = option(
+        "raster", "raster, or rays: true shadows, mirrors and glass (several times slower)"
+    )
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -50,6 +57,8 @@ class SceneSettings:
                     value=value,
                     expected=f"{_LEAST}..{_MOST} pixels",
                 )
+        if self.renderer not in get_args(Renderer):
+            raise unknown_name("renderer", self.renderer, list(get_args(Renderer)))
         if not self.kinds:
             raise UsageError("names no background", field="kinds", expected=", ".join(KINDS))
         for kind in self.kinds:
