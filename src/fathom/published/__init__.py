@@ -1,0 +1,1 @@
+"""Published weights: what is known of them, getting their files, and turning them into ours."""
