@@ -33,6 +33,7 @@ _LARGEST_BILATERAL = 41
 _SLICES = 16
 _cross = Kernel("fathom.classical.kernels.local", "cross")
 _weighted = Kernel("fathom.classical.kernels.local", "weighted")
+KERNELS = (_cross, _weighted)
 
 
 def box(volume: CostVolume, window: int, *, threads: int | None = None) -> CostVolume:
@@ -114,6 +115,11 @@ def cross_based(
     return _on_volume(volume, cross_support(left, right, iterations), threads)
 
 
+def aggregated(volume: CostVolume, support: Support, threads: int | None = None) -> CostVolume:
+    """The volume with every plane aggregated by `support`. Raises what `support` does."""
+    return _on_volume(volume, support, threads)
+
+
 def box_mean(plane: Float32[np.ndarray, "h w"], window: int) -> Float32[np.ndarray, "h w"]:
     """Mean over a square window, borders repeated outward."""
     import cv2
@@ -193,12 +199,12 @@ def bilateral_support(
 
 
 def cross_arms(
-    guide: Float32[np.ndarray, "c h w"], arm: int, tau: float
+    guide: Float32[np.ndarray, "c h w"], arm: int, tau: float, *, least: int = 0
 ) -> UInt8[np.ndarray, "4 h w"]:
     """Pixels that the arms of every pixel reach to the left, right, up and down, 0..arm.
 
     An arm ends at the image border, and before the first pixel that differs by tau or more in any
-    channel (grey levels 0..255).
+    channel (grey levels 0..255). least: so many pixels belong to it whatever they look like.
 
     Raises `UsageError` for an arm outside 1..255 or a tau that is not positive.
     """
@@ -215,7 +221,7 @@ def cross_arms(
         for step in range(1, min(arm, guide.shape[axis] - 1) + 1):
             near = np.take(guide, range(guide.shape[axis] - step), axis)
             far = np.take(guide, range(step, guide.shape[axis]), axis)
-            alike = np.abs(far - near).max(axis=0) < tau
+            alike = (np.abs(far - near).max(axis=0) < tau) | (step <= least)
             border = [(0, 0), (0, 0)]
             border[axis - 1] = (step, 0)
             reached &= np.pad(alike, border)
