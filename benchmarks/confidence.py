@@ -78,7 +78,8 @@ def show(name: str, threshold: float, row: np.ndarray) -> None:
 def main() -> None:
     """Prints the table: a mean for each group of pairs, with --each also every pair."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--methods", default=",".join(e.name for e in fathom.entries("stereo")))
+    names = [e.name for e in fathom.entries("stereo", ready=True)]
+    parser.add_argument("--methods", default=",".join(names))
     parser.add_argument("--threshold", default="1,3", help="px, comma-separated (default 1,3)")
     parser.add_argument("--each", action="store_true", help="a line for every pair")
     arguments = parser.parse_args()

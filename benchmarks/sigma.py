@@ -101,7 +101,8 @@ def main() -> None:
     """Prints a table for each method."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--boxes", action="store_true", help="also measure random boxes")
-    parser.add_argument("--methods", default=",".join(e.name for e in fathom.entries("stereo")))
+    names = [e.name for e in fathom.entries("stereo", ready=True)]
+    parser.add_argument("--methods", default=",".join(names))
     every = list(samples())
     arguments = parser.parse_args()
     for method in arguments.methods.split(","):

@@ -17,6 +17,7 @@ from fathom.classical.native import prepare_kernels
 from fathom.classical.sgm import SGM
 from fathom.core import StereoPair, StereoSample
 from fathom.core.arrays import Array
+from fathom.data import read_sample
 from fathom.data.augment import AugmentSettings
 from fathom.data.looks import Kept, KeptEvidence, Looks
 from fathom.data.samples import motorcycle
@@ -47,8 +48,6 @@ EVIDENCE = KeptEvidence(_channels, HOME / "evidence-2", "sgm 192, 6 channels")
 
 def real() -> list[StereoSample]:
     """Motorcycle and every pair with truth below $FATHOM_SHARED: judged on, never trained on."""
-    from fathom.data import read_sample
-
     shared = Path(os.environ.get("FATHOM_SHARED", "../shared")) / "data" / "pairs_gt"
     folders = sorted(p.parent for p in shared.rglob("disp_left.npy"))
     return [motorcycle(), *(read_sample(folder) for folder in folders)]

@@ -7,14 +7,66 @@ from pathlib import Path
 import pytest
 
 import fathom
-from fathom import catalog
+from fathom import catalog, weights
+from fathom.combine.learned import Learned
 from fathom.core import UsageError
 
 PUBLIC = Path(__file__).resolve().parents[1] / "docs" / "public_names.txt"
 
 
-def test_default_is_an_entry():
-    assert catalog.entry("default").name in [e.name for e in fathom.entries()]
+def test_default_is_an_entry_that_runs_here():
+    assert catalog.entry("default").name in [e.name for e in fathom.entries(ready=True)]
+
+
+@pytest.fixture
+def shipping(tmp_path, monkeypatch):
+    """An installation that ships `fathom-s` (empty files will do) and whose default it is."""
+    for name in weights.NAMES:
+        (tmp_path / name).mkdir()
+        for file in (weights.MODEL, weights.WEIGHTS, weights.CARD):
+            (tmp_path / name / file).touch()
+    monkeypatch.setattr(weights, "HOME", tmp_path)
+    monkeypatch.setattr(catalog, "DEFAULT", "fathom-s")
+    return tmp_path
+
+
+def absent(*names):
+    return lambda name: None if name in names else object()
+
+
+@pytest.mark.parametrize("missing", [(), ("openvino",), ("onnxruntime",)])
+def test_one_runtime_is_enough_for_the_learned_default(shipping, monkeypatch, missing):
+    monkeypatch.setattr(catalog.importlib.util, "find_spec", absent(*missing))
+    assert catalog.entry("fathom-s").state == "ready"
+    assert catalog.entry("default").name == "fathom-s"
+    assert catalog.default_note() is None
+    assert isinstance(fathom.create("default"), Learned)
+
+
+def test_without_a_runtime_sgm_steps_in_and_says_what_to_install(shipping, monkeypatch):
+    monkeypatch.setattr(catalog.importlib.util, "find_spec", absent("openvino", "onnxruntime"))
+    assert catalog.entry("fathom-s").state == "install"
+    assert "fathom-s" not in [e.name for e in fathom.entries(ready=True)]
+    assert catalog.entry("default").name == "sgm"
+    with pytest.warns(UserWarning, match="sgm instead of fathom-s.*pip install openvino") as seen:
+        fathom.create()
+    assert len(seen) == 1
+    assert "\n" not in str(seen[0].message)
+    fathom.create("sgm")  # who names the method is told nothing
+
+
+def test_without_its_weights_sgm_steps_in(shipping):
+    (shipping / "fathom-s" / weights.MODEL).unlink()
+    assert catalog.entry("fathom-s").state == "missing"
+    with pytest.warns(UserWarning, match="weights are not in this installation"):
+        assert type(fathom.create()).__name__ == "SGM"
+
+
+def test_what_makes_an_entry_what_it_is_cannot_be_changed():
+    assert fathom.create("sgm-refined").model == "sgm-refined"
+    assert "model" not in catalog.parameters("fathom-s")
+    with pytest.raises(UsageError, match="unknown parameter of fathom-s"):
+        fathom.create("fathom-s", model="sgm-refined")
 
 
 @pytest.mark.parametrize("name", [e.name for e in catalog.entries()])
@@ -59,7 +111,7 @@ def test_every_entry_says_what_it_is():
     for entry in fathom.entries():
         assert entry.summary
         assert entry.licence
-        assert entry.state in ("ready", "download", "convert")
+        assert entry.state in ("ready", "install", "missing", "download", "convert")
         for field in catalog.parameters(entry.name).values():
             assert field.metadata.get("help"), f"{entry.name}.{field.name} has no help"
 
@@ -78,7 +130,7 @@ def test_unknown_attribute():
 
 
 def test_importing_and_listing_is_light():
-    heavy = ["torch", "numba", "cv2", "skimage", "scipy", "jaxtyping", "PIL", "rich"]
+    heavy = ["torch", "numba", "cv2", "skimage", "scipy", "jaxtyping", "PIL", "rich", "openvino"]
     code = (
         "import sys, fathom; fathom.entries(); fathom.StereoPair; fathom.create;"
         f"print([m for m in {heavy} if m in sys.modules])"

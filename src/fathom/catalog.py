@@ -4,17 +4,20 @@ Targets are strings, so that listing what exists imports nothing that is heavy.
 """
 
 import importlib
+import importlib.util
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from fathom.core.errors import UsageError, unknown_name
 from fathom.core.estimator import StereoMatcher
+from fathom.weights import is_shipped
 
 Task = Literal["stereo"]
 Parameter = int | float | str | bool | None
-State = Literal["ready", "download", "convert"]
+State = Literal["ready", "install", "missing", "download", "convert"]
 
 _COMMON = ("max_disparity", "min_disparity", "fill", "confidence", "threads", "device", "weights")
 
@@ -27,7 +30,7 @@ class Entry:
     estimator's. task: what it does. summary: one line, also when to take it. extra: the pip extra
     it needs, "" for none. licence: of the code and weights it uses. weights: name of the weights
     it needs, "" for none. confidence: whether it has a confidence of its own; where it has none,
-    `create` wraps it with the flip check.
+    `create` wraps it with the flip check. preset: parameters of the builder that make it this one.
     """
 
     name: str
@@ -38,11 +41,20 @@ class Entry:
     licence: str = "Apache-2.0"
     weights: str = ""
     confidence: bool = True
+    preset: tuple[tuple[str, Parameter], ...] = ()
 
     @property
     def state(self) -> State:
-        """Whether it runs at once, or its weights must be downloaded or converted first."""
-        return "ready" if not self.weights else "download"
+        """Whether it runs at once ("ready"), wants a runtime to be installed ("install"), or its
+        shipped weights are not in this installation ("missing"), or its authors' weights must be
+        converted first ("convert")."""
+        if not self.weights:
+            return "ready"
+        if self.weights in _CONVERTED:
+            return _kept(self.weights)
+        if not is_shipped(self.weights):
+            return "missing"
+        return "ready" if _runtime() else "install"
 
     def builder(self) -> Callable[..., Any]:
         """The callable behind `target`."""
@@ -63,10 +75,26 @@ class Entry:
 
 _ENTRIES = (
     Entry(
+        "fathom-s",
+        "fathom.combine.learned:Learned",
+        "stereo",
+        "Learned matching over semi-global evidence: the most accurate; needs OpenVINO or ONNX",
+        weights="fathom-s",
+        preset=(("model", "fathom-s"),),
+    ),
+    Entry(
+        "sgm-refined",
+        "fathom.combine.learned:Learned",
+        "stereo",
+        "Semi-global matching corrected and filled by a small net that sees the left view",
+        weights="sgm-refined",
+        preset=(("model", "sgm-refined"),),
+    ),
+    Entry(
         "sgm",
         "fathom.classical.sgm:SGM",
         "stereo",
-        "Census semi-global matching, 8 paths: the most accurate here, for nearly everything",
+        "Census semi-global matching, 8 paths: the most accurate without a net; any processor",
     ),
     Entry(
         "mrf",
@@ -118,13 +146,126 @@ _ENTRIES = (
         "OpenCV's block matching: the fastest, for textured scenes and small machines",
         confidence=False,
     ),
+    Entry(
+        "psmnet",
+        "fathom.combine.volume_nets:VolumeNet",
+        "stereo",
+        "PSMNet (CVPR 2018): pyramid pooling and stacked 3-D hourglasses; its authors' weights",
+        extra="torch",
+        licence="Apache-2.0; weights: not stated",
+        weights="psmnet",
+        preset=(("model", "psmnet"),),
+    ),
+    Entry(
+        "psmnet-basic",
+        "fathom.combine.volume_nets:VolumeNet",
+        "stereo",
+        "PSMNet with plain 3-D convolutions: the paper's baseline; weights of your own training",
+        extra="torch",
+        weights="psmnet-basic",
+        preset=(("model", "psmnet-basic"),),
+    ),
+    Entry(
+        "gc-net",
+        "fathom.combine.volume_nets:VolumeNet",
+        "stereo",
+        "GC-Net (ICCV 2017): the first 3-D net with soft argmin; weights of your own training",
+        extra="torch",
+        weights="gc-net",
+        preset=(("model", "gc-net"), ("align_corners", False)),
+    ),
+    Entry(
+        "raft-stereo",
+        "fathom.combine.raft_stereo:RaftStereo",
+        "stereo",
+        "RAFT-Stereo (3DV 2021): recurrent updates, no largest disparity; its authors' weights",
+        extra="torch",
+        licence="Apache-2.0; weights: not stated",
+        weights="raft-stereo",
+        preset=(("model", "raft-stereo"),),
+    ),
+    Entry(
+        "raft-stereo-realtime",
+        "fathom.combine.raft_stereo:RaftStereo",
+        "stereo",
+        "RAFT-Stereo's fast variant: an eighth of the size, seven updates; its authors' weights",
+        extra="torch",
+        licence="Apache-2.0; weights: not stated",
+        weights="raft-stereo-realtime",
+        preset=(("model", "raft-stereo-realtime"),),
+    ),
+    Entry(
+        "mc-cnn-fast",
+        "fathom.combine.mc_cnn:MCCNN",
+        "stereo",
+        "MC-CNN (JMLR 2016): learned patches, then semi-global matching; its authors' weights",
+        extra="torch",
+        licence="Apache-2.0; weights: not stated",
+        weights="mc-cnn-fast",
+        preset=(("model", "mc-cnn-fast"),),
+    ),
+    Entry(
+        "mc-cnn-accurate",
+        "fathom.combine.mc_cnn:MCCNN",
+        "stereo",
+        "MC-CNN with its decision network: minutes a pair without a GPU; its authors' weights",
+        extra="torch",
+        licence="Apache-2.0; weights: not stated",
+        weights="mc-cnn-accurate",
+        preset=(("model", "mc-cnn-accurate"),),
+    ),
 )
-_ALIASES = {"default": "sgm"}
+DEFAULT = "sgm"
+"""What `default` stands for, where it is ready."""
+_FALLBACK = "sgm"
+_RUNTIMES = ("openvino", "onnxruntime")
+_CONVERTED = frozenset(
+    (
+        *("psmnet", "psmnet-basic", "gc-net", "raft-stereo", "raft-stereo-realtime"),
+        *("mc-cnn-fast", "mc-cnn-accurate"),
+    )
+)
+"""Weights that users convert from their authors' files."""
 
 
-def entries(task: Task | None = None) -> tuple[Entry, ...]:
-    """All entries in the order of the list, or those of one task."""
-    return tuple(e for e in _ENTRIES if task is None or e.task == task)
+def entries(task: Task | None = None, *, ready: bool = False) -> tuple[Entry, ...]:
+    """All entries in the order of the list, or those of one task. ready: only what runs here."""
+    listed = (e for e in _ENTRIES if task is None or e.task == task)
+    return tuple(e for e in listed if not ready or e.state == "ready")
+
+
+def default_name() -> str:
+    """The method behind `default`: `DEFAULT`, or one that runs everywhere where that is not ready.
+
+    It looks for files and installed packages only; nothing is imported.
+    """
+    chosen = next(e for e in _ENTRIES if e.name == DEFAULT)
+    return DEFAULT if chosen.state == "ready" else _FALLBACK
+
+
+def default_note() -> str | None:
+    """One line on why `default` is not what it should be, and what to do; None where it is."""
+    if default_name() == DEFAULT:
+        return None
+    state = next(e.state for e in _ENTRIES if e.name == DEFAULT)
+    reason, remedy = {
+        "install": ("neither openvino nor onnxruntime is installed", "run: pip install openvino"),
+    }.get(state, ("its weights are not in this installation", "install fathom again"))
+    return f"{_FALLBACK} instead of {DEFAULT} as the default method: {reason}; {remedy}"
+
+
+def _kept(weights: str) -> State:
+    """Whether torch is installed and converted weights are kept under that name."""
+    if importlib.util.find_spec("torch") is None:
+        return "install"
+    from fathom.published.store import has_weights
+
+    return "ready" if has_weights(weights) else "convert"
+
+
+def _runtime() -> bool:
+    """Whether anything that runs exported models is installed."""
+    return any(importlib.util.find_spec(name) is not None for name in _RUNTIMES)
 
 
 def entry(name: str) -> Entry:
@@ -133,9 +274,9 @@ def entry(name: str) -> Entry:
     Raises `UsageError` with close matches for an unknown name.
     """
     known = {e.name: e for e in _ENTRIES}
-    found = known.get(_ALIASES.get(name, name))
+    found = known.get(default_name() if name == "default" else name)
     if found is None:
-        raise unknown_name("method", name, [*known, *_ALIASES])
+        raise unknown_name("method", name, [*known, "default"])
     return found
 
 
@@ -144,10 +285,12 @@ def parameters(name: str) -> dict[str, Field[Any]]:
 
     Raises `UsageError` for an unknown method.
     """
-    builder = entry(name).builder()
+    chosen = entry(name)
+    builder = chosen.builder()
     if not is_dataclass(builder):
         return {}
-    return {f.name: f for f in fields(builder) if f.name not in _COMMON}
+    hidden = (*_COMMON, *dict(chosen.preset))
+    return {f.name: f for f in fields(builder) if f.name not in hidden}
 
 
 def settings(estimator: Any) -> dict[str, Any]:
@@ -187,10 +330,15 @@ def create(
     >>> matcher = fathom.create("opencv-sgbm", max_disparity=64, mode="hh")
 
     Raises `UsageError` for an unknown method, parameter or value; nothing is passed on unchecked.
+    Warns where `default` is not the method it should be, for lack of a package or its weights.
     """
     chosen = entry(name)
+    note = default_note() if name == "default" else None
+    if note is not None:
+        warnings.warn(note, stacklevel=2)
     builder = chosen.builder()
-    accepted = inspect.signature(builder).parameters
+    preset = dict(chosen.preset)
+    accepted = {n: p for n, p in inspect.signature(builder).parameters.items() if n not in preset}
     if threads is not None and threads < 1:
         raise UsageError(
             "is no number of threads", field="threads", value=threads, expected="1 or more"
@@ -209,7 +357,7 @@ def create(
     }
     given = {k: v for k, v in common.items() if k in accepted and v is not None}
     given.update(_device_and_weights(chosen, accepted, device, weights))
-    matcher: StereoMatcher = builder(**given, **own)
+    matcher: StereoMatcher = builder(**given, **own, **preset)
     if confidence and not chosen.confidence:
         from fathom.combine.flip import FlipConfidence
 

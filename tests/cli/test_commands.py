@@ -41,10 +41,12 @@ def test_models(fathom_command):
     outcome = fathom_command("models")
     lines = outcome.out.splitlines()
     assert [line.split()[0] for line in lines] == [entry.name for entry in entries()]
-    assert all(" ready " in line for line in lines)
-    assert lines[0].endswith("(default)")
+    for line, entry in zip(lines, entries(), strict=True):
+        assert f" {entry.state} " in line
+        assert entry.state == "ready" or f"{entry.state}: " in outcome.err
+    assert sum(line.endswith("(default)") for line in lines) == 1
     listed = json.loads(fathom_command("models", "--json").out)
-    assert listed[0]["default"] is True
+    assert [row["default"] for row in listed].count(True) == 1
     assert listed[0]["licence"] == "Apache-2.0"
 
 

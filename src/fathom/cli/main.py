@@ -2,10 +2,12 @@
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
-from fathom.cli.console import say, show_error
+from fathom.cli.console import say, show_error, warn
 from fathom.core.errors import FathomError, ResourceError, unknown_name
+from fathom.core.text import one_line
 
 COMMANDS = {
     "depth": "metric depth, cloud and report from a stereo pair, or from folders of pairs",
@@ -23,6 +25,8 @@ COMMANDS = {
     "scenes": "makes stereo pairs with exact truth for training, as many as you want",
     "eval": "judge: maps of a data set to files, files to scores, archives for benchmarks",
     "train": "train or fine-tune a stereo net: an experiment file, resumable, with a log",
+    "weights": "published weights: what there is, converting, keeping and verifying them",
+    "export": "a net as ONNX or OpenVINO file that runs without torch, with a certificate",
     "models": "the methods there are, and whether they are ready",
     "demo": "every built-in method on a real pair with ground truth",
 }
@@ -95,7 +99,9 @@ def _run(words: list[str]) -> int:
     if words[0] not in COMMANDS:
         raise unknown_name("command", words[0], list(COMMANDS))
     module = importlib.import_module(f"fathom.cli.{words[0]}")
-    code: int = module.run(words[1:])
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: warn(one_line(str(message)))
+        code: int = module.run(words[1:])
     return code
 
 

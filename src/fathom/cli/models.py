@@ -1,8 +1,14 @@
 """`fathom models`."""
 
 from fathom.catalog import entries, entry
-from fathom.cli.console import show_json
+from fathom.cli.console import say, show_json
 from fathom.cli.flags import Parser
+
+_HELP = {
+    "install": "run: pip install 'fathom-depth[{extras}]'",
+    "convert": "convert the authors' weights first: fathom weights --help",
+    "missing": "the weights of these methods are not in this installation: give --weights FILE",
+}
 
 
 def run(words: list[str]) -> int:
@@ -26,4 +32,7 @@ def run(words: list[str]) -> int:
     for e in entries():
         mark = " (default)" if e.name == default else ""
         print(f"{e.name:<{width}}  {e.task}  {e.state:<8}  {e.summary}{mark}")
+    for state in sorted({e.state for e in entries()} & set(_HELP)):
+        extras = ",".join(sorted({e.extra or "openvino" for e in entries() if e.state == state}))
+        say(f"{state}: {_HELP[state].format(extras=extras)}")
     return 0

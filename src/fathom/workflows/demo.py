@@ -61,14 +61,15 @@ def demo(
     if sample.truth is None:
         raise ResourceError("the demo's pair has no ground truth", field="truth")
     rows, maps = [], {}
-    for chosen in entries("stereo"):
+    for chosen in entries("stereo", ready=True):
         listener.tell(f"matching with {chosen.name}")
         warm_up(chosen.name, listener)
         disparity, seconds = _timed(chosen.name, sample)
         maps[chosen.name] = disparity
         rows.append(_row(chosen.name, disparity, seconds, sample))
     options = DepthOptions()
-    default = maps[entry("default").name]
+    name = entry("default").name
+    default = maps[name]
     # The default method has just been run: its map is taken, not computed once more.
     estimate = estimate_pair(
         LoadedPair(sample.pair, sample.pair.rig, changed=True),
@@ -78,7 +79,7 @@ def demo(
         listener,
         PairFiles(sample.name, Path(f"{sample.name} (left)"), Path(f"{sample.name} (right)")),
     )
-    estimate.info["seconds"]["match"] = rows[0].seconds
+    estimate.info["seconds"]["match"] = next(r.seconds for r in rows if r.method == name)
     with result_folder(out) as staging:
         info = write_outputs(staging, estimate, OUTPUTS, pictures=_comparison(sample, maps))
     return DemoResult(tuple(rows), out, tuple(info["files"]))

@@ -1,5 +1,6 @@
 """The main job: a pair, or many, to disparity, depth, cloud, pictures and a report."""
 
+import contextlib
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -224,6 +225,8 @@ def estimate_pair(
 ) -> Estimate:
     """Check, match, convert: everything between reading and writing."""
     pair = loaded.pair
+    if hasattr(matcher, "warm"):  # a net is compiled while the pair is checked
+        matcher.warm(pair)
     start = time.perf_counter()
     findings = check_pair(pair.left, pair.right, pair.rig) if options.check else []
     for finding in findings:
@@ -325,4 +328,7 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
+    for package in ("openvino", "onnxruntime"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
     return found

@@ -1,0 +1,57 @@
+"""`sgm-refined`: semi-global matching mended by a net that sees the left view and the evidence.
+
+    OMP_WAIT_POLICY=PASSIVE fathom train experiments/sgm_refined.py
+
+It starts from the shipped `fathom-s`, less what that has for the right view (learned matching, the
+two residuals of the warped view). See experiments/README.md for what came of it.
+"""
+
+from pathlib import Path
+
+import torch
+from recipe import EVIDENCE, HEIGHT, HOME, MAX_DISPARITY, WIDTH, real, scenes
+
+from fathom.layers.state import read_tensors
+from fathom.nets.stereo.evidence import fathom_s, sgm_refined
+from fathom.train import Experiment, StereoLoss, Validation
+from fathom.train.checkpoint import save_weights
+from fathom.weights import shipped
+
+
+def start() -> Path:
+    """The weights of `fathom-s` that `sgm-refined` has, too, as a file."""
+    given, about = read_tensors(shipped("fathom-s").file("weights.safetensors"))
+    levels = fathom_s().config.levels
+    wanted = sgm_refined().state_dict()
+    left = {name: given[name] for name in wanted}
+    # the last inputs of the first layer are the learned correlation's
+    left["enter.0.weight"] = left["enter.0.weight"][:, :-levels]
+    # of the last step's eleven values a pixel, four places each, the last two are the residuals
+    detail = left["detail.0.0.weight"]
+    left["detail.0.0.weight"] = torch.cat([detail[:, : 4 * 9], detail[:, 4 * 11 :]], dim=1)
+    path = HOME / "sgm-refined-start.safetensors"
+    save_weights(path, {k: v.contiguous() for k, v in left.items()}, {"from": "fathom-s", **about})
+    return path
+
+
+EXPERIMENT = Experiment(
+    net=sgm_refined,
+    data=lambda: scenes(6000),
+    evidence=EVIDENCE,
+    loss=StereoLoss(weights=(1.0, 0.4), most=20.0, confidence=0.3, scores=0.7),
+    validation=(Validation("real", real),),
+    start=start(),
+    steps=500,
+    batch=4,
+    crop_width=WIDTH,
+    crop_height=HEIGHT,
+    max_disparity=float(MAX_DISPARITY),
+    learning_rate=6e-4,
+    warmup=50,
+    ema=0.99,
+    workers=1,
+    threads=2,
+    log_every=50,
+    save_every=100,
+    validate_every=250,
+)
