@@ -113,7 +113,11 @@ def test_moving_the_right_view_moves_the_disparity_by_as_much():
 
 def test_compiling_is_torch_s(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(torch.nn.Module, "compile", asked.append)
+    # a function, which is bound to the net, as a builtin method would not be
+    def compile_(net):
+        asked.append(net)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_)
     tensors = {k: v.numpy() for k, v in gc_net(max_disparity=32).state_dict().items()}
     write_weights(tmp_path / "gc.safetensors", tensors, {"model": "gc-net"})
     for compiled in (False, True):

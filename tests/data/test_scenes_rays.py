@@ -343,6 +343,7 @@ def test_without_embreex_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     full_scene(0, TINY)  # the rasteriser wants none of it
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_the_renderers_name() -> None:
     with pytest.raises(UsageError, match="renderer"):
         SceneSettings(renderer="ray")

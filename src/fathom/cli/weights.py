@@ -47,7 +47,9 @@ def run(words: list[str]) -> int:
     """Runs the part of the command that the first word names; returns its exit code."""
     if not words or words[0] in ("-h", "--help"):
         print(HELP)
-        return 0
+        if not words:
+            return 0
+        raise SystemExit(0)
     if words[0] not in _PARTS:
         raise unknown_name("part of `fathom weights`", words[0], list(_PARTS))
     return _PARTS[words[0]](words[1:])
