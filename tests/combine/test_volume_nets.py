@@ -113,6 +113,7 @@ def test_moving_the_right_view_moves_the_disparity_by_as_much():
 
 def test_compiling_is_torch_s(monkeypatch, tmp_path):
     asked = []
+
     # a function, which is bound to the net, as a builtin method would not be
     def compile_(net):
         asked.append(net)
