@@ -3,8 +3,8 @@
     OMP_WAIT_POLICY=PASSIVE fathom train experiments/fathom_s.py
 
 The weights that ship: 1,900 steps of this after 1,000 of an earlier form of the net, 1.5 hours on
-two shared cores (2.5 GHz, fp32). On 25 real pairs bad-2 6.39 %, non-occluded 3.66 %, EPE 0.92 px,
-where `sgm` has 6.22, 3.48 and 0.91. The curve, the comparisons and why it cannot be repeated to the bit:
+two shared cores (2.5 GHz, fp32). On 25 real pairs bad-2 6.39 %, non-occluded 3.66 %, EPE 0.92 px;
+`sgm` has 6.22, 3.48 and 0.91. The curve, the comparisons and why it cannot be repeated to the bit:
 README.md here.
 """
 
