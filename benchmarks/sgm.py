@@ -6,7 +6,8 @@
 Rows take turns within each round; times are medians, ratios medians of the ratios of each round to
 OpenCV's fastest mode (3WAY, 4 paths). The core is costs, paths, winner and sub-pixel with what the
 left-right check needs (`sgm_evidence`); the default adds the check, median, speckles, filling and
-confidence. OpenCV does neither filling nor confidence. --large: one large pair, Motorcycle
+confidence. `fathom-s` has all of it.
+OpenCV does neither filling nor confidence. --large: one large pair, Motorcycle
 enlarged, coarse to fine within 1 GB, in a fresh process; time, peak memory above the pair, and the
 peak predicted.
 """
@@ -22,7 +23,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+import fathom
 from benchmarks.matchers import held_now, make_pair, opencv_job, peak, times
+from fathom.catalog import entry
 from fathom.classical import engine, sgm
 from fathom.classical.memory import predict
 from fathom.classical.parallel import thread_count
@@ -90,6 +93,9 @@ def small(arguments: argparse.Namespace) -> None:
         "sgm core, 8 paths": lambda: sgm_evidence(pair, settings),
         "sgm default, 8 paths": lambda: settings(pair),
     }
+    if entry("fathom-s").state == "ready":
+        learned = fathom.create("fathom-s", max_disparity=levels, threads=arguments.threads)
+        rows["fathom-s"] = lambda: learned(pair)
     found = times(rows, arguments.rounds)
     print(f"{width}x{height}, {levels} disparities, {thread_count(arguments.threads)} threads")
     print(f"{'':<28}{'median ms':>10}{'fastest':>9}{'x 3WAY':>8}")

@@ -8,15 +8,16 @@ misses over 60 % are left out. Data: procedural scenes alone. See experiments/RE
 came of it.
 """
 
+from dataclasses import replace
 from functools import partial
 
-from recipe import EVIDENCE, HEIGHT, HOME, MAX_DISPARITY, SEED, WIDTH, real
+from fathom_s import EXPERIMENT as FATHOM_S
+from recipe import EVIDENCE, HEIGHT, HOME, SEED, WIDTH
 
 from fathom.data.augment import AugmentSettings, augment
 from fathom.data.looks import Kept
 from fathom.data.scenes import Scenes, SceneSettings
-from fathom.nets.stereo.evidence import fathom_s
-from fathom.train import Experiment, StereoLoss, Taught, Validation
+from fathom.train import Taught
 
 COUNT = 2000
 LOOKS = AugmentSettings(width=WIDTH, height=HEIGHT, color=1.0, uneven=0.5, blur=0.3, noise=0.5)
@@ -28,25 +29,13 @@ def data() -> Kept:
     return Kept(Taught(clean, "fathom-s", least=0.8, keep_truth=False), HOME / "taught-1")
 
 
-EXPERIMENT = Experiment(
-    net=fathom_s,
+EXPERIMENT = replace(
+    FATHOM_S,
     start="fathom-s",
     data=data,
     augment=partial(augment, settings=LOOKS),
     evidence=EVIDENCE.make,  # every look is seen once: nothing worth keeping
-    loss=StereoLoss(weights=(1.0, 0.4), most=20.0, confidence=0.3, scores=0.7),
-    validation=(Validation("real", real),),
     steps=2000,
-    batch=4,
-    crop_width=WIDTH,
-    crop_height=HEIGHT,
-    max_disparity=float(MAX_DISPARITY),
     learning_rate=3e-4,
-    warmup=100,
-    ema=0.998,
-    workers=1,
-    threads=2,
-    log_every=50,
-    save_every=250,
     validate_every=500,
 )

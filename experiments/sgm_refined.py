@@ -6,14 +6,15 @@ It starts from the shipped `fathom-s`, less what that has for the right view (le
 two residuals of the warped view). See experiments/README.md for what came of it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from recipe import EVIDENCE, HEIGHT, HOME, MAX_DISPARITY, WIDTH, real, scenes
+from fathom_s import EXPERIMENT as FATHOM_S
+from recipe import HOME
 
 from fathom.layers.state import read_tensors
 from fathom.nets.stereo.evidence import fathom_s, sgm_refined
-from fathom.train import Experiment, StereoLoss, Validation
 from fathom.train.checkpoint import save_weights
 from fathom.weights import shipped
 
@@ -34,24 +35,14 @@ def start() -> Path:
     return path
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = replace(
+    FATHOM_S,
     net=sgm_refined,
-    data=lambda: scenes(6000),
-    evidence=EVIDENCE,
-    loss=StereoLoss(weights=(1.0, 0.4), most=20.0, confidence=0.3, scores=0.7),
-    validation=(Validation("real", real),),
     start=start(),
     steps=500,
-    batch=4,
-    crop_width=WIDTH,
-    crop_height=HEIGHT,
-    max_disparity=float(MAX_DISPARITY),
     learning_rate=6e-4,
     warmup=50,
     ema=0.99,
-    workers=1,
-    threads=2,
-    log_every=50,
     save_every=100,
     validate_every=250,
 )

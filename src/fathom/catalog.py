@@ -31,6 +31,7 @@ class Entry:
     it needs, "" for none. licence: of the code and weights it uses. weights: name of the weights
     it needs, "" for none. confidence: whether it has a confidence of its own; where it has none,
     `create` wraps it with the flip check. preset: parameters of the builder that make it this one.
+    converted: its weights are the authors', which the user converts.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Entry:
     weights: str = ""
     confidence: bool = True
     preset: tuple[tuple[str, Parameter], ...] = ()
+    converted: bool = False
 
     @property
     def state(self) -> State:
@@ -50,7 +52,7 @@ class Entry:
         converted first ("convert")."""
         if not self.weights:
             return "ready"
-        if self.weights in _CONVERTED:
+        if self.converted:
             return _kept(self.weights)
         if not is_shipped(self.weights):
             return "missing"
@@ -154,6 +156,7 @@ _ENTRIES = (
         extra="torch",
         licence="Apache-2.0; weights: not stated",
         weights="psmnet",
+        converted=True,
         preset=(("model", "psmnet"),),
     ),
     Entry(
@@ -163,6 +166,7 @@ _ENTRIES = (
         "PSMNet with plain 3-D convolutions: the paper's baseline; weights of your own training",
         extra="torch",
         weights="psmnet-basic",
+        converted=True,
         preset=(("model", "psmnet-basic"),),
     ),
     Entry(
@@ -172,6 +176,7 @@ _ENTRIES = (
         "GC-Net (ICCV 2017): the first 3-D net with soft argmin; weights of your own training",
         extra="torch",
         weights="gc-net",
+        converted=True,
         preset=(("model", "gc-net"), ("align_corners", False)),
     ),
     Entry(
@@ -182,6 +187,7 @@ _ENTRIES = (
         extra="torch",
         licence="Apache-2.0; weights: not stated",
         weights="raft-stereo",
+        converted=True,
         preset=(("model", "raft-stereo"),),
     ),
     Entry(
@@ -192,6 +198,7 @@ _ENTRIES = (
         extra="torch",
         licence="Apache-2.0; weights: not stated",
         weights="raft-stereo-realtime",
+        converted=True,
         preset=(("model", "raft-stereo-realtime"),),
     ),
     Entry(
@@ -202,6 +209,7 @@ _ENTRIES = (
         extra="torch",
         licence="Apache-2.0; weights: not stated",
         weights="mc-cnn-fast",
+        converted=True,
         preset=(("model", "mc-cnn-fast"),),
     ),
     Entry(
@@ -212,6 +220,7 @@ _ENTRIES = (
         extra="torch",
         licence="Apache-2.0; weights: not stated",
         weights="mc-cnn-accurate",
+        converted=True,
         preset=(("model", "mc-cnn-accurate"),),
     ),
 )
@@ -219,13 +228,6 @@ DEFAULT = "sgm"
 """What `default` stands for, where it is ready."""
 _FALLBACK = "sgm"
 _RUNTIMES = ("openvino", "onnxruntime")
-_CONVERTED = frozenset(
-    (
-        *("psmnet", "psmnet-basic", "gc-net", "raft-stereo", "raft-stereo-realtime"),
-        *("mc-cnn-fast", "mc-cnn-accurate"),
-    )
-)
-"""Weights that users convert from their authors' files."""
 
 
 def entries(task: Task | None = None, *, ready: bool = False) -> tuple[Entry, ...]:

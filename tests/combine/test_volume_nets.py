@@ -1,5 +1,7 @@
 """The cost-volume nets as estimators: sizes, ranges, what is unknown, and what is refused."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
@@ -129,7 +131,7 @@ def test_compiling_is_torch_s(monkeypatch, tmp_path):
 
 def test_without_torch_the_extra_is_named(monkeypatch, tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"x")
-    monkeypatch.setattr(volume_nets.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"fathom-depth\[torch\]"):
         VolumeNet(weights=str(tmp_path / "w.safetensors"))(pair())
 
@@ -226,7 +228,5 @@ def test_the_catalog_tells_what_is_to_be_done(monkeypatch, tmp_path):
     folder.mkdir()
     write_weights(folder / "gc-net.safetensors", {"a": np.zeros(1, np.float32)}, {})
     assert entry("gc-net").state in ("ready", "convert")  # ready where the folder is trusted
-    import importlib.util
-
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert entry("psmnet").state == "install"

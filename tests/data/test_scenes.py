@@ -55,10 +55,13 @@ def away_from_edges(made) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_truth_warps_the_right_view_onto_the_left(kind: str) -> None:
+    assert_truth_warps(replace(CLEAN, kinds=(kind,), width=256, height=128), count=3)
+
+
+def assert_truth_warps(settings: SceneSettings, count: int) -> None:
     """To a grey level or two, and a tenth of a pixel beside the truth is worse."""
     errors = {-0.2: [], 0.0: [], 0.2: []}
-    settings = replace(CLEAN, kinds=(kind,), width=256, height=128)
-    for index in range(3):
+    for index in range(count):
         made = full_scene(1, settings, index)
         use = away_from_edges(made)
         assert use.mean() > 0.25

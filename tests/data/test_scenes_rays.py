@@ -8,7 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_scenes import CLEAN, SMALL, away_from_edges, crowd, digest, first_hit, hand_made, warped
+from test_scenes import (
+    CLEAN,
+    SMALL,
+    assert_truth_warps,
+    crowd,
+    digest,
+    first_hit,
+    hand_made,
+)
 
 from fathom.core import MissingExtraError, UsageError
 from fathom.data.kernels import layout
@@ -86,18 +94,8 @@ def test_rays_agree_with_the_slow_twin_and_so_does_who_is_hidden() -> None:
 @pytest.mark.parametrize("kind", ["room", "studio"])
 def test_truth_warps_the_right_view_onto_the_left(kind: str) -> None:
     """Shadows and shading, too: a place has one colour in both views."""
-    errors = {-0.2: [], 0.0: [], 0.2: []}
     settings = replace(CLEAN, kinds=(kind,), width=256, height=128, renderer="rays")
-    for index in range(2):
-        made = full_scene(1, settings, index)
-        use = away_from_edges(made)
-        assert use.mean() > 0.25
-        for off, found in errors.items():
-            difference = np.abs(made.left - warped(made.right, made.disparity + np.float32(off)))
-            found.append(float(difference[use].mean()))
-    means = {off: np.mean(found) for off, found in errors.items()}
-    assert means[0.0] < 3.0
-    assert means[0.0] < 0.9 * min(means[-0.2], means[0.2])
+    assert_truth_warps(settings, count=2)
 
 
 def test_the_same_seed_gives_the_same_bits_on_one_processor_and_in_any_order() -> None:

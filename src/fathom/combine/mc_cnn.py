@@ -7,7 +7,6 @@ paper make a map of them (`classical/mc_cnn.py`).
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any, Literal
 
 from fathom.classical import aggregate, mc_cnn, path_costs, winner
@@ -17,9 +16,10 @@ from fathom.classical.memory import check_memory
 from fathom.classical.native import prepare_kernels
 from fathom.classical.parallel import thread_count
 from fathom.classical.ranges import resolve_range
+from fathom.combine.converted import Stamp, checked, file_of
 from fathom.combine.engines import check_engine
 from fathom.combine.flip import confidence_of_difference
-from fathom.core.errors import InputError, MissingExtraError, unknown_name
+from fathom.core.errors import InputError, unknown_name
 from fathom.core.maps import Disparity, Source
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
@@ -109,28 +109,21 @@ class MCCNN:
 
     def _net(self) -> tuple[Any, str]:
         """The network with its weights, and the data set they were trained on."""
-        from fathom.published.store import weights_file
-
-        file = weights_file(self.model, self.weights)
-        status = file.stat()
-        return _loaded(self.model, str(file), (status.st_mtime_ns, status.st_size), self.device)
+        return _loaded(self.model, *file_of(self.model, self.weights), self.device)
 
 
 @lru_cache(maxsize=2)
 def _loaded(
     model: str,
     file: str,
-    stamp: tuple[int, int],  # noqa: ARG001  # a file that changes is another one
+    stamp: Stamp,  # noqa: ARG001  # a file that changes is another one
     device: str,
 ) -> tuple[Any, str]:
-    if find_spec("torch") is None:
-        raise MissingExtraError("torch", "torch")
+    header = checked(file, model)
     from fathom.nets.adapter import load_net, torch_device
     from fathom.nets.stereo.mc_cnn import MCCNN as Net
     from fathom.nets.stereo.mc_cnn import config_of
-    from fathom.published.store import read_header
 
-    header = read_header(file)
     config = config_of(header.shapes, file)
     kind = "mc-cnn-accurate" if config.hidden else "mc-cnn-fast"
     if kind != model:

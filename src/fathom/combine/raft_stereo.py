@@ -5,17 +5,17 @@ The network is in `nets/stereo/raft_stereo.py`; here it takes pairs of any size.
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
 
 from fathom.classical.checks import check_search, in_range
 from fathom.classical.memory import available_memory
+from fathom.combine.converted import Stamp, checked, file_of
 from fathom.combine.engines import check_engine
 from fathom.combine.flip import FlipConfidence
 from fathom.core.arrays import Array, Float32, Shaped
-from fathom.core.errors import InputError, MissingExtraError, ResourceError, unknown_name
+from fathom.core.errors import InputError, ResourceError, unknown_name
 from fathom.core.maps import Disparity, Source
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
@@ -146,14 +146,10 @@ class RaftStereo:
 
     def _net(self) -> Any:
         """The network with its weights."""
-        from fathom.published.store import weights_file
-
-        file = weights_file(self.model, self.weights)
-        status = file.stat()
-        stamp = (status.st_mtime_ns, status.st_size)
+        file, stamp = file_of(self.model, self.weights)
         return _loaded(
             self.model,
-            str(file),
+            file,
             stamp,
             self.device,
             self.iterations,
@@ -178,27 +174,16 @@ class _Started:
 def _loaded(
     model: str,
     file: str,
-    stamp: tuple[int, int],  # noqa: ARG001  # a file that changes is another one
+    stamp: Stamp,  # noqa: ARG001  # a file that changes is another one
     device: str,
     iterations: int | None,
     correlation: Literal["auto", "reg", "alt"],
     compiled: bool,
 ) -> Any:
-    if find_spec("torch") is None:
-        raise MissingExtraError("torch", "torch")
+    header = checked(file, model)
     from fathom.nets.adapter import load_net, torch_device
     from fathom.nets.stereo import raft_stereo as nets
-    from fathom.published.store import read_header, read_weights
 
-    header = read_header(file)
-    if header.model not in (None, model):
-        raise InputError(
-            f"holds weights of {header.model}, not of {model}",
-            file=file,
-            remedy=f"use --method {header.model}",
-        )
-    if header.sha256 is not None:
-        read_weights(file)  # compares it with its digest
     if model == "raft-stereo":
         names = {name.removeprefix("net.") for name in header.shapes}
         config = nets.config_of(names)

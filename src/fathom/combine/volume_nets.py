@@ -4,7 +4,6 @@ The nets themselves are in `nets/stereo`; here any pair and any range become wha
 """
 
 import importlib
-import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -13,9 +12,11 @@ import numpy as np
 
 from fathom.classical.checks import check_search
 from fathom.classical.memory import check_memory
+from fathom.classical.ranges import resolve_range
+from fathom.combine.converted import Stamp, checked, file_of
 from fathom.combine.engines import check_engine
 from fathom.core.arrays import Array, Float32, Shaped
-from fathom.core.errors import InputError, MissingExtraError, UsageError, unknown_name
+from fathom.core.errors import UsageError, unknown_name
 from fathom.core.maps import Disparity, Source
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
@@ -136,26 +137,16 @@ class VolumeNet:
         """The first disparity and how many are searched, as many as the net can."""
         first = self.min_disparity
         end = first + PUBLISHED_LEVELS if self.max_disparity is None else self.max_disparity
-        width = pair.size[0]
-        if first >= width or end <= 1 - width:
-            raise UsageError(
-                f"the range {first}..{end - 1} lies outside an image {width} pixels wide",
-                field="min_disparity" if first >= width else "max_disparity",
-                value=first if first >= width else end,
-                expected=f"disparities between {1 - width} and {width - 1}",
-            )
+        # only its checks: the published range stays whole on a small pair
+        resolve_range(pair, first, end)
         step = _KINDS[self.model].step
         return first, -(-(end - first) // step) * step
 
     def _net(self, levels: int) -> Any:
         """The network with its weights."""
-        from fathom.published.store import weights_file
-
-        file = weights_file(self.model, self.weights)
-        status = file.stat()
-        stamp = (status.st_mtime_ns, status.st_size)
+        file, stamp = file_of(self.model, self.weights)
         return _loaded(
-            self.model, str(file), stamp, self.device, levels, self.align_corners, self.compile
+            self.model, file, stamp, self.device, levels, self.align_corners, self.compile
         )
 
     def _judged(self, values: Array, sure: Array, first: int, levels: int) -> Disparity:
@@ -178,26 +169,15 @@ class VolumeNet:
 def _loaded(
     model: str,
     file: str,
-    stamp: tuple[int, int],  # noqa: ARG001  # a file that changes is another one
+    stamp: Stamp,  # noqa: ARG001  # a file that changes is another one
     device: str,
     levels: int,
     align_corners: bool,
     compiled: bool,
 ) -> Any:
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("torch", "torch")
+    checked(file, model)
     from fathom.nets.adapter import load_net, torch_device
-    from fathom.published.store import read_header, read_weights
 
-    header = read_header(file)
-    if header.model not in (None, model):
-        raise InputError(
-            f"holds weights of {header.model}, not of {model}",
-            file=file,
-            remedy=f"use --method {header.model}",
-        )
-    if header.model is not None:
-        read_weights(file)  # compares it with its digest
     kind = _KINDS[model]
     builder = getattr(importlib.import_module(f"fathom.nets.stereo.{kind.module}"), kind.builder)
     own = {"align_corners": True} if align_corners else {}

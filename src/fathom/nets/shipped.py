@@ -8,7 +8,7 @@ from fathom.core.errors import InputError, unknown_name
 from fathom.io.files import PathLike
 from fathom.layers.state import load_state, read_tensors
 from fathom.nets.stereo.evidence import EvidenceConfig, EvidenceNet, fathom_s, sgm_refined
-from fathom.weights import HOME, WEIGHTS
+from fathom.weights import WEIGHTS, shipped
 
 BUILDERS: dict[str, Callable[[], EvidenceNet]] = {"fathom-s": fathom_s, "sgm-refined": sgm_refined}
 """Name in the catalog -> its net, untrained."""
@@ -18,11 +18,11 @@ def net_of(name: str, weights: PathLike | None = None) -> EvidenceNet:
     """The net of that name with its shipped weights, or with those of a file; for inference.
 
     Raises `UsageError` with close matches for an unknown name, `InputError` for weights that are
-    missing, truncated or another net's, `MissingExtraError` without safetensors.
+    missing, truncated, of another hash or another net's, `MissingExtraError` without safetensors.
     """
     if name not in BUILDERS:
         raise unknown_name("learned model", name, list(BUILDERS))
-    file = HOME / name / WEIGHTS if weights is None else weights
+    file = shipped(name).file(WEIGHTS) if weights is None else weights
     tensors, _ = read_tensors(file)
     net = BUILDERS[name]()
     load_state(net, tensors, file)

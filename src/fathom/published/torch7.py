@@ -48,6 +48,7 @@ def read_networks(data: bytes, path: PathLike) -> dict[str, Array]:
     networks = [root] if isinstance(root, _Object) else _listed(root)
     found: dict[str, Array] = {}
     sequences = [n for n in networks if isinstance(n, _Object) and "modules" in n.fields]
+    # the fast net's file has one part, the accurate one's two
     for part, network in zip(PARTS, sequences, strict=False):
         for place, layer in enumerate(_listed(network.fields["modules"])):
             if isinstance(layer, _Object):
