@@ -9,6 +9,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from fathom.core.errors import UsageError, unknown_name
@@ -73,6 +74,38 @@ class Entry:
         home = importlib.import_module(self.target.split(":")[0])
         if hasattr(home, "prepare"):
             home.prepare(notify)
+
+
+_OWN: Mapping[str, Parameter] = MappingProxyType(
+    {"iterations": None, "align_corners": False, "variant": None}
+)
+"""What only some published nets have, with the value it has for all others."""
+
+
+def _network(
+    name: str,
+    module: str,
+    summary: str,
+    *,
+    licence: str = "Apache-2.0; weights: not stated",
+    own: tuple[str, ...] = (),
+    confidence: bool = True,
+) -> Entry:
+    """A published net of the file `fathom/nets/stereo/<module>.py`. own: parameters of `_OWN` that
+    it has. confidence: whether it gives a distribution over disparities."""
+    hidden = tuple(item for item in _OWN.items() if item[0] not in own)
+    return Entry(
+        name,
+        "fathom.combine.networks:Network",
+        "stereo",
+        summary,
+        extra="torch",
+        licence=licence,
+        weights=name,
+        confidence=confidence,
+        preset=(("model", name), ("module", module), *hidden),
+        converted=True,
+    )
 
 
 _ENTRIES = (
@@ -148,36 +181,24 @@ _ENTRIES = (
         "OpenCV's block matching: the fastest, for textured scenes and small machines",
         confidence=False,
     ),
-    Entry(
+    _network(
         "psmnet",
-        "fathom.combine.volume_nets:VolumeNet",
-        "stereo",
+        "psmnet",
         "PSMNet (CVPR 2018): pyramid pooling and stacked 3-D hourglasses; its authors' weights",
-        extra="torch",
-        licence="Apache-2.0; weights: not stated",
-        weights="psmnet",
-        converted=True,
-        preset=(("model", "psmnet"),),
+        own=("align_corners",),
     ),
-    Entry(
+    _network(
         "psmnet-basic",
-        "fathom.combine.volume_nets:VolumeNet",
-        "stereo",
+        "psmnet",
         "PSMNet with plain 3-D convolutions: the paper's baseline; weights of your own training",
-        extra="torch",
-        weights="psmnet-basic",
-        converted=True,
-        preset=(("model", "psmnet-basic"),),
+        licence="Apache-2.0",
+        own=("align_corners",),
     ),
-    Entry(
+    _network(
         "gc-net",
-        "fathom.combine.volume_nets:VolumeNet",
-        "stereo",
+        "gc_net",
         "GC-Net (ICCV 2017): the first 3-D net with soft argmin; weights of your own training",
-        extra="torch",
-        weights="gc-net",
-        converted=True,
-        preset=(("model", "gc-net"), ("align_corners", False)),
+        licence="Apache-2.0",
     ),
     Entry(
         "raft-stereo",

@@ -25,8 +25,7 @@ def checked(file: str, model: str) -> Kept:
     Raises `InputError` if it is damaged or says that it is another model's, `MissingExtraError`
     without torch, which the net will need.
     """
-    if util.find_spec("torch") is None:
-        raise MissingExtraError("torch", "torch")
+    require_torch()
     header = read_header(file)
     if header.model not in (None, model):
         raise InputError(
@@ -38,3 +37,9 @@ def checked(file: str, model: str) -> Kept:
     if header.model is not None:
         read_weights(file)
     return header
+
+
+def require_torch() -> None:
+    """Raises `MissingExtraError` where torch is not installed."""
+    if util.find_spec("torch") is None:
+        raise MissingExtraError("torch", "torch")

@@ -27,6 +27,7 @@ from fathom.layers.conv3d import Conv3d, ConvNorm3d
 from fathom.layers.state import counted, renamed
 from fathom.layers.stereo import StereoOutput, require_size
 from fathom.layers.volume import concat_volume, soft_argmax
+from fathom.published.frame import Frame
 from fathom.published.record import Weights
 
 _CELL = 2
@@ -188,6 +189,9 @@ def unconvert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 WEIGHTS: tuple[Weights, ...] = ()
 """Neither the authors nor zyf12389/GC-Net published any; who trained that code converts theirs."""
+
+
+FRAMES = {"gc-net": Frame(builder="gc_net", levels=192, step=32, divisor=32, voxel_bytes=64)}
 
 
 def gc_net(*, max_disparity: int = 192) -> GCNet:

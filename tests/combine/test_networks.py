@@ -1,4 +1,4 @@
-"""The cost-volume nets as estimators: sizes, ranges, what is unknown, and what is refused."""
+"""The published nets as estimators: sizes, ranges, what is unknown, and what is refused."""
 
 import importlib.util
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import fathom
-from fathom.combine import volume_nets
-from fathom.combine.volume_nets import VolumeNet
+from fathom.combine import networks
+from fathom.combine.networks import Network
 from fathom.core import (
     InputError,
     MissingExtraError,
@@ -20,9 +20,11 @@ from fathom.core import (
 )
 from fathom.layers.stereo import StereoOutput
 from fathom.nets.stereo.gc_net import gc_net
+from fathom.published.frame import Frame
 from fathom.published.store import write_weights
 
 torch.set_num_threads(1)
+PSMNET_MEAN = (123.675, 116.28, 103.53)
 
 
 def pair(height=40, width=70, seed=0):
@@ -49,13 +51,18 @@ def watched(monkeypatch, tmp_path):
     """Estimators over a net that is watched; the list holds each that was built."""
     nets = []
 
-    def loaded(model, file, stamp, device, levels, align_corners, compiled):
+    def loaded(named, held, device, levels, own, compiled):
         nets.append(Watched(levels).eval())
         return nets[-1]
 
-    monkeypatch.setattr(volume_nets, "_loaded", loaded)
+    monkeypatch.setattr(networks, "_loaded", loaded)
     (tmp_path / "w.safetensors").write_bytes(b"x")
-    return nets, lambda **own: VolumeNet(weights=str(tmp_path / "w.safetensors"), **own)
+
+    def build(model="psmnet", **own):
+        module = {"gc-net": "gc_net"}.get(model, "psmnet")
+        return Network(model=model, module=module, weights=str(tmp_path / "w.safetensors"), **own)
+
+    return nets, build
 
 
 def test_psmnet_gets_its_mean_colour_above_and_at_the_right(watched):
@@ -66,9 +73,7 @@ def test_psmnet_gets_its_mean_colour_above_and_at_the_right(watched):
     assert net.levels == 192 and tuple(net.left.shape) == (1, 3, 256, 256)
     left = net.left[0].permute(1, 2, 0).numpy()
     np.testing.assert_array_equal(left[256 - 40 :, :70], given.left.rgb8)
-    assert np.allclose(left[:216], volume_nets._MEAN) and np.allclose(
-        left[:, 70:], volume_nets._MEAN
-    )
+    assert np.allclose(left[:216], PSMNET_MEAN) and np.allclose(left[:, 70:], PSMNET_MEAN)
     assert found.shape == (40, 70) and found.range == (0, 191)
     assert np.isnan(found.values[-1, 0]) and found.confidence[-1, 0] == 0
     assert found.source[-1, 0] == Source.UNKNOWN
@@ -108,7 +113,7 @@ def test_other_ranges_are_rounded_up_and_reached(watched, model, levels):
 
 def test_moving_the_right_view_moves_the_disparity_by_as_much():
     image = np.arange(30, dtype=np.uint8).reshape(1, 10, 3)
-    moved = volume_nets._shifted(image, 3)
+    moved = networks._shifted(image, 3)
     np.testing.assert_array_equal(moved[:, 3:], image[:, :-3])
     np.testing.assert_array_equal(moved[:, :3], image[:, :1].repeat(3, axis=1))
 
@@ -133,22 +138,21 @@ def test_without_torch_the_extra_is_named(monkeypatch, tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"x")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"fathom-depth\[torch\]"):
-        VolumeNet(weights=str(tmp_path / "w.safetensors"))(pair())
+        Network(weights=str(tmp_path / "w.safetensors"))(pair())
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"model": "psm-net"}, "unknown model 'psm-net'.*psmnet"),
         ({"precision": "fp16"}, "unknown precision"),
-        ({"model": "gc-net", "align_corners": True}, "gc-net enlarges nothing"),
+        ({"iterations": 0}, "iterations.*is out of range"),
         ({"device": "gpu"}, "is no device"),
         ({"max_disparity": 0}, "leaves no disparities"),
     ],
 )
 def test_parameters_that_cannot_be(unchecked, wrong, message):
     with pytest.raises(UsageError, match=message):
-        VolumeNet(**wrong)
+        Network(**wrong)
     with pytest.raises(UsageError, match="unknown parameter of gc-net"):
         fathom.create("gc-net", align_corners=True)
 
@@ -230,3 +234,75 @@ def test_the_catalog_tells_what_is_to_be_done(monkeypatch, tmp_path):
     assert entry("gc-net").state in ("ready", "convert")  # ready where the folder is trusted
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert entry("psmnet").state == "install"
+
+
+def test_a_model_the_module_does_not_have_and_parameters_a_net_does_not_have(tmp_path):
+    tensors = {k: v.numpy() for k, v in gc_net(max_disparity=32).state_dict().items()}
+    path = tmp_path / "gc.safetensors"
+    write_weights(path, tensors, {"model": "gc-net"})
+    with pytest.raises(UsageError, match=r"unknown model .psm-net.*psmnet"):
+        Network(model="psm-net", weights=str(path))(pair())
+    with pytest.raises(UsageError, match="gc-net has no such parameter"):
+        Network(model="gc-net", module="gc_net", weights=str(path), align_corners=True)(pair())
+
+
+@pytest.mark.parametrize(
+    ("frame", "corner"),
+    [
+        (Frame(builder="b", levels=8, place="below"), (0, 0)),
+        (Frame(builder="b", levels=8, place="above", border="zero"), (24, 0)),
+        (Frame(builder="b", levels=8, place="centre", border=(1.0, 2.0, 3.0)), (12, 13)),
+    ],
+)
+def test_where_the_image_lies_and_what_is_around_it(frame, corner):
+    image = pair().left.rgb8
+    out = networks.extended(image, frame.size(40, 70), frame)
+    assert out.shape == (64, 96, 3)
+    top, left = corner
+    np.testing.assert_array_equal(out[top : top + 40, left : left + 70], image)
+    around = {"edge": image[-1, -1], "zero": (0, 0, 0)}.get(frame.border, frame.border)
+    if frame.place == "above":
+        assert (out[:24] == 0).all() and (out[:, 70:] == 0).all()
+    else:
+        np.testing.assert_array_equal(out[-1, -1], around)
+
+
+class Ranging(torch.nn.Module):
+    """A net without a range and without a confidence: -3 at the left, 20 at the right."""
+
+    def forward(self, left, right):
+        disparity = torch.full_like(left[:, :1], 20)
+        disparity[..., :30] = -3
+        return StereoOutput((disparity,))
+
+
+def test_nets_without_a_range(monkeypatch, tmp_path):
+    (tmp_path / "w.safetensors").write_bytes(b"x")
+    monkeypatch.setattr(networks, "_loaded", lambda *given: Ranging().eval())
+    monkeypatch.setattr(
+        networks, "frame_of", lambda *given: Frame(builder="b", levels=None, pixel_bytes=10)
+    )
+    build = {"weights": str(tmp_path / "w.safetensors")}
+    found = Network(**build)(pair())
+    assert found.confidence is None and found.range is None
+    assert np.isnan(found.values[:, :30]).all() and (found.values[:, 30:] == 20).all()
+    below = Network(**build, min_disparity=-5, max_disparity=10)(pair())
+    assert (below.values[:, :30] == -3).all() and np.isnan(below.values[:, 30:]).all()
+    assert below.range == (-5, 9)
+    with pytest.raises(ResourceError, match="needs 0 MB"):
+        Network(**build, memory_limit=1000)(pair())
+
+
+def test_a_fixed_number_of_disparities():
+    frame = Frame(builder="b", levels=192)
+    assert frame.searched(40) == 192
+    with pytest.raises(UsageError, match="more than the 192 disparities of this net"):
+        frame.searched(193)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"divisor": 0}, {"levels": None, "step": 4}, {"place": "left"}, {"pixel_bytes": -1}]
+)
+def test_frames_that_cannot_be(unchecked, wrong):
+    with pytest.raises(UsageError):
+        Frame(**{"builder": "b", "levels": 8, **wrong})

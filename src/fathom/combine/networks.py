@@ -1,0 +1,221 @@
+"""The published networks as estimators: any pair and any range become what a net takes.
+
+The nets themselves are in `nets/stereo`, each with a `Frame` that says how it wants its images.
+"""
+
+import importlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from fathom.classical.checks import check_search, in_range
+from fathom.classical.memory import check_memory
+from fathom.classical.ranges import resolve_range
+from fathom.combine.converted import Stamp, checked, file_of, require_torch
+from fathom.combine.engines import check_engine
+from fathom.core.arrays import Array, Float32, Shaped
+from fathom.core.errors import UsageError, unknown_name
+from fathom.core.maps import Disparity, Source
+from fathom.core.options import option
+from fathom.core.pair import StereoPair
+from fathom.geometry.visibility import seen_by_right
+from fathom.published.frame import Frame
+
+OPTIONS = ("iterations", "align_corners", "variant")
+"""Parameters that only some nets have: those that `Frame.options` names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A published net.
+
+    model: its name, which its weights bear. module: its file in `fathom.nets.stereo`. As many
+    disparities are searched as published; another range is rounded up to a multiple of what the net
+    needs (`Disparity.range` tells), and one that does not begin at 0 is reached by shifting the
+    right view. Nets without a range find what they find; what lies outside the range asked for is
+    unknown. Every other pixel gets a value; those whose match lies outside the right view or behind
+    something nearer count as FILLED, and `fill=False` makes them unknown. Confidence, where the net
+    gives a distribution: the probability of an error of at most 1 px. iterations: of nets that move
+    the disparity again and again. variant: of nets that were published in several forms.
+
+    Raises `UsageError` for a parameter out of its range.
+    """
+
+    model: str = "psmnet"
+    module: str = "psmnet"
+    max_disparity: int | None = option(
+        None, "disparities searched end before this (px); default: as many as published"
+    )
+    min_disparity: int = option(0, "smallest disparity searched (px), may be negative")
+    iterations: int | None = option(None, "how often the disparity is moved; default: as published")
+    align_corners: bool = option(
+        False, "how PSMNet enlarges: its weights of 2018, trained under torch 0.4, may want it"
+    )
+    variant: str | None = option(None, "which of the net's published forms; default: the usual one")
+    precision: Literal["fp32", "bf16"] = option("fp32", "bf16 = autocast")
+    compile: bool = option(False, "let torch.compile make it faster; the first pair takes minutes")
+    fill: bool = option(True, "keep values where the right view shows nothing to match")
+    confidence: bool = option(True, "give P(error <= 1 px) per pixel")
+    threads: int | None = option(None, "torch's threads; default: as torch decides")
+    memory_limit: int | None = option(
+        None, "largest memory in bytes; default: 80 % of what is available"
+    )
+    device: str = option("cpu", "cpu, cuda, cuda:N or mps")
+    weights: str | None = option(None, "file of weights (.safetensors), or a name they are kept as")
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise unknown_name("precision", str(self.precision), ["fp32", "bf16"])
+        if self.iterations is not None:
+            in_range("iterations", self.iterations, 1, 1000, whole=True)
+        check_search(self)
+        check_engine(self.device, None)
+
+    def __call__(self, pair: StereoPair, /) -> Disparity:
+        """Disparity of the left view, float32 pixels.
+
+        Raises `InputError` for weights that are not there, truncated or another net's; `UsageError`
+        for a range outside the images or more disparities than the net has; `ResourceError` if the
+        memory needed exceeds `memory_limit`, or the device is not there; `MissingExtraError`
+        without torch.
+        """
+        held = file_of(self.model, self.weights)
+        frame = frame_of(self.model, self.module)
+        first, levels = self._range(pair, frame)
+        size = frame.size(*pair.shape)
+        if self.device == "cpu":
+            check_memory(pair, levels or 0, frame.memory(size, levels), self.memory_limit)
+        net = self._net(levels, held)
+        from fathom.nets.adapter import run_net, torch_device, torch_threads
+
+        right = _shifted(pair.right.rgb8, first if levels is not None else 0)
+        images = [extended(image, size, frame) for image in (pair.left.rgb8, right)]
+        with torch_threads(self.threads):
+            values, sure = run_net(
+                net,
+                [np.ascontiguousarray(image.transpose(2, 0, 1)) for image in images],
+                torch_device(self.device),
+                self.precision,
+            )
+        inner = _inner(pair.shape, frame.corner(pair.shape, size))
+        return self._judged(values[inner], None if sure is None else sure[inner], first, levels)
+
+    def _range(self, pair: StereoPair, frame: Frame) -> tuple[int, int | None]:
+        """The first disparity and how many are searched, as many as the net can."""
+        first, end = self.min_disparity, self.max_disparity
+        if frame.levels is None:
+            return first, None
+        end = first + frame.levels if end is None else end
+        # only its checks: the published range stays whole on a small pair
+        resolve_range(pair, first, end)
+        return first, frame.searched(end - first)
+
+    def _net(self, levels: int | None, held: tuple[str, Stamp] | None = None) -> Any:
+        """The network with its weights."""
+        chosen = {"iterations": self.iterations, "variant": self.variant}
+        own = {name: value for name, value in chosen.items() if value is not None}
+        if self.align_corners:
+            own["align_corners"] = True
+        return _loaded(
+            (self.model, self.module),
+            held or file_of(self.model, self.weights),
+            self.device,
+            levels,
+            tuple(own.items()),
+            self.compile,
+        )
+
+    def _judged(
+        self, values: Array, sure: Array | None, first: int, levels: int | None
+    ) -> Disparity:
+        """The map with its sources; what is not finite, or outside the range asked for where the
+        net has none, is unknown."""
+        known = np.isfinite(values)
+        limits: tuple[float, float] | None = None
+        if levels is not None:
+            values = values + np.float32(first)
+            limits = (first, first + levels - 1)
+        else:
+            end = np.inf if self.max_disparity is None else self.max_disparity
+            with np.errstate(invalid="ignore"):
+                known &= (values >= first) & (values < end)
+            limits = None if self.max_disparity is None else (first, self.max_disparity - 1)
+        values = np.where(known, values, np.float32(np.nan)).astype(np.float32)
+        source = np.where(seen_by_right(values), Source.MATCHED, Source.FILLED).astype(np.uint8)
+        source[~known] = Source.UNKNOWN
+        confidence = None
+        if self.confidence and sure is not None:
+            confidence = np.where(known, sure, 0).astype(np.float32)
+        found = Disparity(np.ascontiguousarray(values), confidence, source, limits)
+        return found if self.fill else found.with_unknown(source == Source.FILLED)
+
+
+def frame_of(model: str, module: str) -> Frame:
+    """How `model`, a net of `fathom.nets.stereo.<module>`, wants its images.
+
+    Imports the net, so torch. Raises `UsageError` for a model that module does not have,
+    `MissingExtraError` without torch.
+    """
+    require_torch()
+    frames: dict[str, Frame] = importlib.import_module(f"fathom.nets.stereo.{module}").FRAMES
+    if model not in frames:
+        raise unknown_name("model", model, list(frames))
+    return frames[model]
+
+
+@lru_cache(maxsize=2)
+def _loaded(
+    named: tuple[str, str],
+    held: tuple[str, Stamp],  # a file that changes is another one
+    device: str,
+    levels: int | None,
+    own: tuple[tuple[str, Any], ...],
+    compiled: bool,
+) -> Any:
+    model, module = named
+    checked(held[0], model)
+    from fathom.nets.adapter import load_net, torch_device
+
+    frame = frame_of(model, module)
+    for name, value in own:
+        if name not in frame.options:
+            raise UsageError(
+                f"{model} has no such parameter", field=name, value=value, remedy="leave it out"
+            )
+    builder = getattr(importlib.import_module(f"fathom.nets.stereo.{module}"), frame.builder)
+    searched = {} if frame.step is None else {"max_disparity": levels}
+    net = load_net(builder(**searched, **dict(own)), held[0], torch_device(device))
+    if compiled:
+        net.compile()
+    return net
+
+
+def _shifted(image: Shaped[np.ndarray, "h w 3"], by: int) -> Shaped[np.ndarray, "h w 3"]:
+    """The image moved right by so many pixels; its border is repeated."""
+    if by == 0:
+        return image
+    width = image.shape[1]
+    return image[:, np.clip(np.arange(width) - by, 0, width - 1)]
+
+
+def extended(
+    image: Shaped[np.ndarray, "_h _w 3"], size: tuple[int, int], frame: Frame
+) -> Float32[np.ndarray, "_H _W 3"]:
+    """The image in 0..255 with room around it, as `Frame` says."""
+    height, width = image.shape[:2]
+    top, left = frame.corner((height, width), size)
+    if frame.border == "edge":
+        room = ((top, size[0] - height - top), (left, size[1] - width - left), (0, 0))
+        return np.pad(image, room, mode="edge").astype(np.float32)
+    out = np.empty((*size, 3), np.float32)
+    out[:] = 0.0 if frame.border == "zero" else frame.border
+    out[top : top + height, left : left + width] = image
+    return out
+
+
+def _inner(shape: tuple[int, int], corner: tuple[int, int]) -> tuple[slice, slice]:
+    """Where the image lies in the net's map."""
+    rows, columns = (slice(c, c + n) for c, n in zip(corner, shape, strict=True))
+    return rows, columns
