@@ -94,6 +94,8 @@ def _network(
     """A published net of the file `fathom/nets/stereo/<module>.py`. own: parameters of `_OWN` that
     it has. confidence: whether it gives a distribution over disparities."""
     hidden = tuple(item for item in _OWN.items() if item[0] not in own)
+    # the mirror's confidence, which stands in, is calibrated as it is
+    hidden += () if confidence else (("calibrated", True),)
     return Entry(
         name,
         "fathom.combine.networks:Network",

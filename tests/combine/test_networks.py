@@ -56,7 +56,7 @@ def watched(monkeypatch, tmp_path):
         return nets[-1]
 
     monkeypatch.setattr(networks, "_loaded", loaded)
-    (tmp_path / "w.safetensors").write_bytes(b"x")
+    write_weights(tmp_path / "w.safetensors", {}, {})
 
     def build(model="psmnet", **own):
         module = {"gc-net": "gc_net"}.get(model, "psmnet")
@@ -135,7 +135,7 @@ def test_compiling_is_torch_s(monkeypatch, tmp_path):
 
 
 def test_without_torch_the_extra_is_named(monkeypatch, tmp_path):
-    (tmp_path / "w.safetensors").write_bytes(b"x")
+    write_weights(tmp_path / "w.safetensors", {}, {})
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"fathom-depth\[torch\]"):
         Network(weights=str(tmp_path / "w.safetensors"))(pair())
@@ -277,7 +277,7 @@ class Ranging(torch.nn.Module):
 
 
 def test_nets_without_a_range(monkeypatch, tmp_path):
-    (tmp_path / "w.safetensors").write_bytes(b"x")
+    write_weights(tmp_path / "w.safetensors", {}, {})
     monkeypatch.setattr(networks, "_loaded", lambda *given: Ranging().eval())
     monkeypatch.setattr(
         networks, "frame_of", lambda *given: Frame(builder="b", levels=None, pixel_bytes=10)

@@ -13,10 +13,12 @@ from fathom.core.errors import UsageError, unknown_name
 from fathom.published.download import Progress
 from fathom.published.record import UNKNOWN, Licences
 from fathom.workflows.weights import Done, KeepOptions, add, convert_file
+from fathom.workflows.weights_calibrate import CalibrateOptions, calibrate_weights
 from fathom.workflows.weights_list import Row, list_weights
 from fathom.workflows.weights_verify import verify
 
 HELP = """usage: fathom weights list | convert FILE | add URL|FILE|NAME | verify [NAME|FILE ...]
+       fathom weights calibrate NAME|FILE [--data FOLDER]
 
 Published weights of the nets: what there is, and turning the authors' files into fathom's.
 
@@ -24,6 +26,7 @@ Published weights of the nets: what there is, and turning the authors' files int
   convert   the authors' file (.pth, .tar, .ckpt, .pt, .safetensors, .t7) to safetensors
   add       keeps weights by name, where `--method NAME` finds them; downloads when asked to
   verify    hashes, sizes, finite values, every tensor's name and shape
+  calibrate makes a net's confidence true, on pairs with truth
 
 examples:
   fathom weights list --model raft-stereo
@@ -31,6 +34,7 @@ examples:
   fathom weights convert official.pth --model raft-stereo -o mine.safetensors
   fathom weights add https://example.org/weights.pth --model psmnet --sha256 9f86d081...
   fathom weights verify
+  fathom weights calibrate psmnet --data kitti2015
   fathom weights convert --help
 
 A checkpoint is a pickle, and a pickle is a program: it is opened with weights_only in a process
@@ -146,6 +150,30 @@ def _verify(words: list[str]) -> int:
     return 1 if any(v.problem for v in verdicts) else 0
 
 
+def _calibrate(words: list[str]) -> int:
+    parser = Parser(
+        prog="fathom weights calibrate",
+        usage="fathom weights calibrate NAME|FILE [--data FOLDER] [--most N] [--json]",
+        description="Compares a net's confidence with the truth of some pairs, and writes the "
+        "correction into the file of weights; its tensors stay as they are.",
+        epilog="take pairs like those it will be used on, and none that it was trained on",
+    )
+    parser.add_argument("target", metavar="NAME|FILE", help="kept or converted weights")
+    add_fields(parser, CalibrateOptions)
+    _common(parser)
+    arguments = parser.parse_args(words)
+    options = CalibrateOptions(**taken(arguments, CalibrateOptions))
+    done = calibrate_weights(arguments.target, options, say)
+    if arguments.json:
+        show_json(asdict(done))
+        return 0
+    where = "pairs left out of the fit" if done.held_out else "the same pair"
+    print(f"wrote {done.path}: confidence = sigmoid({done.scale:.3f} logit + {done.offset:.3f})")
+    print(f"{done.model} said {done.said:.1%} within 1 px, {done.right:.1%} were")
+    print(f"calibration error {done.before:.1%} before, {done.after:.1%} after ({where})")
+    return 0
+
+
 def _common(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -230,4 +258,5 @@ _PARTS: dict[str, Callable[[list[str]], int]] = {
     "convert": _convert,
     "add": _add,
     "verify": _verify,
+    "calibrate": _calibrate,
 }

@@ -13,6 +13,7 @@ import numpy as np
 from fathom.classical.checks import check_search, in_range
 from fathom.classical.memory import check_memory
 from fathom.classical.ranges import resolve_range
+from fathom.combine.calibration import Calibration
 from fathom.combine.converted import Stamp, checked, file_of, require_torch
 from fathom.combine.engines import check_engine
 from fathom.core.arrays import Array, Float32, Shaped
@@ -22,6 +23,7 @@ from fathom.core.options import option
 from fathom.core.pair import StereoPair
 from fathom.geometry.visibility import seen_by_right
 from fathom.published.frame import Frame
+from fathom.published.store import read_header
 
 OPTIONS = ("iterations", "align_corners", "variant")
 """Parameters that only some nets have: those that `Frame.options` names."""
@@ -58,6 +60,9 @@ class Network:
     compile: bool = option(False, "let torch.compile make it faster; the first pair takes minutes")
     fill: bool = option(True, "keep values where the right view shows nothing to match")
     confidence: bool = option(True, "give P(error <= 1 px) per pixel")
+    calibrated: bool = option(
+        True, "correct the confidence as `fathom weights calibrate` found for these weights"
+    )
     threads: int | None = option(None, "torch's threads; default: as torch decides")
     memory_limit: int | None = option(
         None, "largest memory in bytes; default: 80 % of what is available"
@@ -100,7 +105,10 @@ class Network:
                 self.precision,
             )
         inner = _inner(pair.shape, frame.corner(pair.shape, size))
-        return self._judged(values[inner], None if sure is None else sure[inner], first, levels)
+        if sure is not None:
+            calibration = _calibration(held) if self.calibrated else None
+            sure = sure[inner] if calibration is None else calibration(sure[inner])
+        return self._judged(values[inner], sure, first, levels)
 
     def _range(self, pair: StereoPair, frame: Frame) -> tuple[int, int | None]:
         """The first disparity and how many are searched, as many as the net can."""
@@ -165,6 +173,11 @@ def frame_of(model: str, module: str) -> Frame:
     return frames[model]
 
 
+@lru_cache(maxsize=8)
+def _calibration(held: tuple[str, Stamp]) -> Calibration | None:
+    return Calibration.of(read_header(held[0]).about, held[0])
+
+
 @lru_cache(maxsize=2)
 def _loaded(
     named: tuple[str, str],
@@ -175,7 +188,7 @@ def _loaded(
     compiled: bool,
 ) -> Any:
     model, module = named
-    checked(held[0], model)
+    kept = checked(held[0], model).settings
     from fathom.nets.adapter import load_net, torch_device
 
     frame = frame_of(model, module)
@@ -185,8 +198,11 @@ def _loaded(
                 f"{model} has no such parameter", field=name, value=value, remedy="leave it out"
             )
     builder = getattr(importlib.import_module(f"fathom.nets.stereo.{module}"), frame.builder)
-    searched = {} if frame.step is None else {"max_disparity": levels}
-    net = load_net(builder(**searched, **dict(own)), held[0], torch_device(device))
+    # what the weights were made with, then what the user says
+    settings = {k: v for k, v in kept.items() if k != "max_disparity"} | dict(own)
+    if frame.step is not None:
+        settings["max_disparity"] = levels
+    net = load_net(builder(**settings), held[0], torch_device(device))
     if compiled:
         net.compile()
     return net
