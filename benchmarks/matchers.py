@@ -47,7 +47,7 @@ def jobs(pair: StereoPair, limit: int) -> dict[str, Job]:
     rows: dict[str, Job] = {}
     for name, mode in OPENCV_MODES.items():
         rows[name] = opencv_job(left, right, limit, mode)
-    for entry in fathom.entries("stereo", ready=True):
+    for entry in fathom.entries("stereo", ready=True, own=True):
         bare = fathom.create(entry.name, max_disparity=limit, fill=False, confidence=False)
         full = fathom.create(entry.name, max_disparity=limit)
         rows[f"{entry.name} (no fill, no confidence)"] = lambda m=bare: m(pair)

@@ -137,3 +137,9 @@ def test_importing_and_listing_is_light():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_nets_of_others_are_not_among_fathom_s_own(monkeypatch):
+    monkeypatch.setattr(catalog, "_kept", lambda weights: "ready")
+    ready, own = ([e.name for e in fathom.entries(ready=True, own=o)] for o in (False, True))
+    assert "psmnet" in ready and "psmnet" not in own and "sgm" in own

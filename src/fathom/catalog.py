@@ -82,6 +82,9 @@ _OWN: Mapping[str, Parameter] = MappingProxyType(
 """What only some published nets have, with the value it has for all others."""
 
 
+_BI3D = "Apache-2.0; weights: NVIDIA Source Code License, non-commercial"
+
+
 def _network(
     name: str,
     module: str,
@@ -202,6 +205,50 @@ _ENTRIES = (
         "GC-Net (ICCV 2017): the first 3-D net with soft argmin; weights of your own training",
         licence="Apache-2.0",
     ),
+    _network(
+        "bi3d",
+        "bi3d",
+        "Bi3D (CVPR 2020): the sum of binary answers to planes, 3-D regularised; its authors' weights",
+        licence=_BI3D,
+    ),
+    _network(
+        "bi3d-2d",
+        "bi3d",
+        "Bi3D without the 3-D net: its authors' weights",
+        licence=_BI3D,
+    ),
+    Entry(
+        "bi3d-binary",
+        "fathom.combine.bi3d:Bi3DSteps",
+        "stereo",
+        "Bi3D's single answer: nearer than this plane? One pass; see fathom nearer",
+        extra="torch",
+        licence=_BI3D,
+        weights="bi3d-binary",
+        converted=True,
+        preset=(("model", "bi3d-binary"),),
+    ),
+    Entry(
+        "bi3d-quantized",
+        "fathom.combine.bi3d:Bi3DSteps",
+        "stereo",
+        "Bi3D's depth in steps between a few planes, one pass each; weights of bi3d-binary",
+        extra="torch",
+        licence=_BI3D,
+        weights="bi3d-binary",
+        converted=True,
+        preset=(("model", "bi3d-quantized"),),
+    ),
+    Entry(
+        "bi3d-selective",
+        "fathom.combine.bi3d:Bi3DSelective",
+        "stereo",
+        "Bi3D within a selected range, nearer or farther elsewhere; weights of bi3d-2d",
+        extra="torch",
+        licence=_BI3D,
+        weights="bi3d-2d",
+        converted=True,
+    ),
     Entry(
         "raft-stereo",
         "fathom.combine.raft_stereo:RaftStereo",
@@ -253,9 +300,13 @@ _FALLBACK = "sgm"
 _RUNTIMES = ("openvino", "onnxruntime")
 
 
-def entries(task: Task | None = None, *, ready: bool = False) -> tuple[Entry, ...]:
-    """All entries in the order of the list, or those of one task. ready: only what runs here."""
+def entries(
+    task: Task | None = None, *, ready: bool = False, own: bool = False
+) -> tuple[Entry, ...]:
+    """All entries in the order of the list, or those of one task. ready: only what runs here. own:
+    only what comes with fathom, not nets whose weights the user has converted."""
     listed = (e for e in _ENTRIES if task is None or e.task == task)
+    listed = (e for e in listed if not (own and e.converted))
     return tuple(e for e in listed if not ready or e.state == "ready")
 
 

@@ -51,7 +51,7 @@ def demo(
     sample: StereoSample,
     listener: Listener = SILENT,
 ) -> DemoResult:
-    """Runs every stereo method on `sample` and writes the default one's result to `out`.
+    """Runs every stereo method that fathom brings on `sample` and writes the default one's result to `out`.
 
     Raises `ResourceError` if the folder cannot be written.
     """
@@ -61,7 +61,7 @@ def demo(
     if sample.truth is None:
         raise ResourceError("the demo's pair has no ground truth", field="truth")
     rows, maps = [], {}
-    for chosen in entries("stereo", ready=True):
+    for chosen in entries("stereo", ready=True, own=True):
         listener.tell(f"matching with {chosen.name}")
         warm_up(chosen.name, listener)
         disparity, seconds = _timed(chosen.name, sample)
