@@ -1,0 +1,131 @@
+"""Losses of nets that see one image: blind to scale, or to scale and shift.
+
+`valid` as in `fathom.layers.losses`: the truth may hold anything elsewhere, every sample counts
+alike, and one with too few valid pixels counts with 0.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fathom.core.arrays import Float
+from fathom.core.errors import UsageError, unknown_name
+from fathom.layers.losses import Map, Mask, masked_mean
+
+Invariant = Literal["mse", "robust"]
+_FLAT = 1e-6
+
+
+def silog(
+    depth: Map, truth: Map, valid: Mask, variance_focus: float = 0.5, factor: float = 1.0
+) -> Float[Tensor, ""]:
+    """factor * sqrt(mean(g^2) - variance_focus * mean(g)^2) of g = log depth - log truth.
+
+    depth, truth: metres > 0 where valid. Eigen et al., "Depth map prediction from a single image",
+    NIPS 2014, eq. 4, under the root as Lee et al. (BTS, 2019) and Bhat et al. ("AdaBins", 2021,
+    eq. 4) take it. variance_focus: 0 = all of a common factor counts, 1 = none. Depth Anything V2's
+    metric models: 0.5 and factor 1; ZoeDepth: 0.85 and 10 (its variance is the unbiased one).
+
+    Raises `UsageError` for a focus outside 0..1.
+    """
+    if not 0 <= variance_focus <= 1:
+        raise UsageError(
+            "is no share", field="variance_focus", value=variance_focus, expected="0..1"
+        )
+    one = torch.ones_like(depth)
+    safe = torch.where(valid, depth, one).clamp(min=1e-6)
+    g = safe.log() - torch.where(valid, truth.to(depth.dtype), one).clamp(min=1e-6).log()
+    count = valid.sum(dim=(1, 2, 3)).clamp(min=1)
+    square, mean = (v.sum(dim=(1, 2, 3)) / count for v in (g.square(), g))
+    # the root has no slope at 0
+    return factor * (square - variance_focus * mean.square()).clamp(min=1e-12).sqrt().mean()
+
+
+def scale_and_shift_invariant(
+    prediction: Map, truth: Map, valid: Mask, kind: Invariant = "robust", trim: float = 0.2
+) -> Float[Tensor, ""]:
+    """Half the mean residual after both were brought to one scale and shift, per sample.
+
+    prediction, truth: inverse depth (or anything affine of it). `mse`: least squares brings the
+    prediction to the truth; squared residuals. `robust`: both are centred by their median and
+    scaled by their mean distance from it; absolute residuals, of which the share `trim`, the
+    largest ones, do not count. Ranftl et al., "Towards robust monocular depth estimation", PAMI
+    2022, eq. 3 to 7; Depth Anything V1 takes the latter with trim 0.
+
+    Raises `UsageError` for an unknown kind or a share that is none.
+    """
+    if kind not in ("mse", "robust"):
+        raise unknown_name("loss", kind, ["mse", "robust"])
+    if not 0 <= trim < 1:
+        raise UsageError("is no share", field="trim", value=trim, expected="0 or more, below 1")
+    total = prediction.new_zeros(())
+    for p, y, known in zip(prediction, truth, valid, strict=True):
+        if int(known.sum()) < 2:
+            continue
+        mine, target = p[known], y[known].to(p.dtype)
+        if kind == "mse":
+            residual = (_fitted(mine, target) - target).square()
+        else:
+            residual = (_centred(mine) - _centred(target)).abs()
+            kept = int((1 - trim) * residual.numel())
+            residual = residual.sort().values[: max(kept, 1)]
+        total = total + residual.sum() / (2 * target.numel())
+    return total / len(prediction)
+
+
+def gradient_matching(
+    prediction: Map, truth: Map, valid: Mask, scales: int = 4
+) -> Float[Tensor, ""]:
+    """Mean |dx R| + |dy R| of the residual R of both maps, centred and scaled as in
+    `scale_and_shift_invariant`, summed over `scales` halvings of the size (every second pixel).
+
+    It keeps edges sharp and in place. Ranftl et al., PAMI 2022, eq. 11; Li and Snavely,
+    "MegaDepth", CVPR 2018.
+
+    Raises `UsageError` for less than one scale.
+    """
+    if scales < 1:
+        raise UsageError("is no number of scales", field="scales", value=scales, expected=">= 1")
+    residual = torch.zeros_like(prediction)
+    enough = valid & (valid.sum(dim=(1, 2, 3), keepdim=True) >= 2)
+    for i, known in enumerate(enough):
+        if known.any():
+            mine, target = _centred(prediction[i][known]), _centred(truth[i][known])
+            residual[i] = residual[i].masked_scatter(known, mine - target.to(mine.dtype))
+    total = prediction.new_zeros(())
+    for k in range(scales):
+        r, known = residual[..., :: 2**k, :: 2**k], enough[..., :: 2**k, :: 2**k]
+        across = known[..., 1:] & known[..., :-1]
+        down = known[..., 1:, :] & known[..., :-1, :]
+        steps = (
+            masked_sum((r[..., 1:] - r[..., :-1]).abs(), across),
+            masked_sum((r[..., 1:, :] - r[..., :-1, :]).abs(), down),
+        )
+        count = known.sum(dim=(1, 2, 3)).clamp(min=1)
+        total = total + ((steps[0] + steps[1]) / count).mean()
+    return total
+
+
+def masked_sum(values: Map, valid: Mask) -> Float[Tensor, " b"]:
+    """Sum over the valid pixels of each sample."""
+    return torch.where(valid, values, torch.zeros_like(values)).sum(dim=(1, 2, 3))
+
+
+def relative_error(depth: Map, truth: Map, valid: Mask) -> Float[Tensor, ""]:
+    """Mean |depth - truth| / truth (AbsRel)."""
+    safe = torch.where(valid, truth.to(depth.dtype), torch.ones_like(depth))
+    return masked_mean((torch.where(valid, depth, safe) - safe).abs() / safe, valid)
+
+
+def _fitted(values: Tensor, target: Tensor) -> Tensor:
+    """scale * values + shift of least squares."""
+    v = values - values.mean()
+    scale = (v * (target - target.mean())).sum() / v.square().sum().clamp(min=_FLAT)
+    return scale * v + target.mean()
+
+
+def _centred(values: Tensor) -> Tensor:
+    """Without its median, divided by the mean distance from it."""
+    away = values - values.median()
+    return away / away.abs().mean().clamp(min=_FLAT)
