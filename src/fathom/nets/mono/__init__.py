@@ -1,0 +1,1 @@
+"""Nets that look at one image; one file for each paper."""
