@@ -7,9 +7,9 @@
    other frames show, seen from this one's place, is all the supervision there is.
 
 As in the authors' code (github.com/nianticlabs/monodepth2, licence: non-commercial use only;
-written anew here from its facts): images are in 0..1, less 0.45, over 0.225; the ResNet's classifier is
-kept, though nothing uses it, so that the tensors are the published ones. Depth is up to a scale;
-trained with stereo pairs, 5.4 times it is metres (a baseline of 0.54 m was called 0.1).
+written anew here from its facts): images are in 0..1, less 0.45, over 0.225; the ResNet's
+classifier is kept, though nothing uses it, so that the tensors are the published ones. Depth is up
+to a scale; trained with stereo pairs, 5.4 times it is metres (a baseline of 0.54 m was called 0.1).
 """
 
 from collections.abc import Mapping
