@@ -126,14 +126,14 @@ def test_what_the_views_disagree_on_is_unknown_and_filled():
 
 def test_memory_is_predicted_and_bounded():
     pair = textured(300, 400, 4)
-    need = bytes_needed(pair, 64, 11, "box", False, 1)
+    need = bytes_needed(pair.shape, 64, 11, "box", False, 1)
     assert 4 * 64 * 300 * 400 / 2 < need < 4 * 64 * 300 * 400 * 4
     SAD(max_disparity=64, threads=1, memory_limit=need)(pair)
     with pytest.raises(ResourceError, match="MB"):
         SAD(max_disparity=64, threads=1, memory_limit=need - 1)(pair)
     # strips: the need grows with the image's maps, not with its volume
     large = textured(1200, 400, 4)
-    assert bytes_needed(large, 64, 11, "box", False, 1) < 3 * need
+    assert bytes_needed(large.shape, 64, 11, "box", False, 1) < 3 * need
 
 
 @matchers

@@ -19,6 +19,7 @@ from fathom.nets.adapter import (
     TorchModel,
     evidence_model,
     load_net,
+    run_batch,
     run_net,
     torch_device,
 )
@@ -217,3 +218,27 @@ def test_shipped_weights_say_in_torch_what_the_exported_file_says(name, motorcyc
     difference = np.abs(exported.values - trained.values)
     assert difference.mean() < 0.05  # bf16 where the processor has it
     assert np.abs(exported.confidence - trained.confidence).mean() < 0.01
+
+
+def test_a_batch_gives_what_its_pairs_give_alone():
+    torch.manual_seed(0)
+
+    class Convolving(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(6, 2, 5, padding=2)
+
+        def forward(self, left, right):
+            found = self.layer(torch.cat([left, right], 1) / 255)
+            return StereoOutput((found[:, :1],), found[:, 1:])
+
+    net = Convolving().eval()
+    rng = np.random.default_rng(0)
+    batch = [[rng.random((3, 16, 24), np.float32) * 255 for _ in range(2)] for _ in range(3)]
+    together = run_batch(net, batch, CPU)
+    assert len(together) == 3
+    for inputs, (values, sure) in zip(batch, together, strict=True):
+        alone = run_net(net, inputs, CPU)
+        np.testing.assert_allclose(values, alone[0], atol=1e-5)
+        np.testing.assert_allclose(sure, alone[1], atol=1e-5)
+    assert not np.allclose(together[0][0], together[1][0])

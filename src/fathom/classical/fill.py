@@ -34,6 +34,10 @@ _FLUSH_DOWN = 0.1
 _LONGEST, _LONGEST_EXTRA = 1.5, 3
 """Runs longer than 1.5 times their step and 3 px are no mere occlusions."""
 _SMOOTHING = 5
+LARGE = 4 * 10**6
+"""Pixels from which on maps are filled in strips, to spare memory."""
+_STRIP, _BESIDE = 128, 32
+"""Rows of a strip, and those it sees above and below."""
 
 
 def fill(disparity: Disparity, threads: int = 1) -> Disparity:
@@ -59,6 +63,31 @@ def fill(disparity: Disparity, threads: int = 1) -> Disparity:
         values=np.where(known, disparity.values, values),
         source=np.where(known, source, np.uint8(Source.FILLED)),
     )
+
+
+def fill_large(disparity: Disparity, threads: int = 1) -> Disparity:
+    """`fill`, for a map of more than 4 million pixels in strips of rows that know some rows of
+    their neighbours: a fraction of the memory."""
+    if disparity.values.size <= LARGE:
+        return fill(disparity, threads)
+    height = disparity.shape[0]
+    values, source = disparity.values.copy(), disparity.source
+    codes = np.empty(disparity.shape, np.uint8)
+
+    def strip(i: int) -> None:
+        top, bottom = i * _STRIP, min((i + 1) * _STRIP, height)
+        start, end = max(0, top - _BESIDE), min(height, bottom + _BESIDE)
+        layer = None if source is None else source[start:end]
+        part = fill(Disparity(disparity.values[start:end], None, layer, disparity.range))
+        inner = slice(top - start, bottom - start)
+        values[top:bottom] = part.values[inner]
+        codes[top:bottom] = 0 if part.source is None else part.source[inner]
+
+    # every thread holds a strip's maps
+    run_blocks(strip, -(-height // _STRIP), min(4, threads))
+    merged = replace(disparity, values=values, source=codes)
+    # strips without any match are left to the rows next to them
+    return fill(merged) if not merged.known.all() else merged
 
 
 def row_slopes(

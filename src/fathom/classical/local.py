@@ -13,12 +13,14 @@ from fathom.classical.aggregate import check_window
 from fathom.classical.checks import check_search, in_range
 from fathom.classical.confidence import with_filled
 from fathom.classical.costs import CostName
-from fathom.classical.fill import fill
+from fathom.classical.fill import fill_large
 from fathom.classical.local_match import (
     AGGREGATIONS,
     Aggregation,
+    bytes_needed,
     disagreement,
     local_winner,
+    support_reach,
     witnesses,
 )
 from fathom.classical.native import Notify, prepare_kernels
@@ -29,6 +31,7 @@ from fathom.classical.refine_subpixel import SUBPIXEL
 from fathom.classical.winner import KERNELS, Subpixel, Winner
 from fathom.core.arrays import Array, Float32
 from fathom.core.errors import unknown_name
+from fathom.core.estimator import Needs
 from fathom.core.maps import Disparity, Source
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
@@ -45,6 +48,10 @@ printed them on Motorcycle and the pairs of shared/data/pairs_gt, with box windo
 SCALES = {"absolute": 1.0, "squared": 50.0, "ncc": 0.02, "zncc": 0.02, "census": 1.0}
 """Margins are measured in these units, those of the cost."""
 
+_THREADS = 8
+"""Of which memory is held to be ready where a pair is cut into tiles, on any machine."""
+_LARGEST_ISLAND = 256
+"""Larger islands of speckles may be cut off by a tile, in pixels."""
 _SUPPORT = "support of a pixel: box, guided (filter), bilateral (slow) or cross(-based regions)"
 _CURVE = "curve through the costs: none, parabola, equiangular or symmetric-v"
 _HELP: dict[str, tuple[Any, str, tuple[str, ...]]] = {
@@ -126,6 +133,10 @@ class SAD:
         """
         return _match(pair, self, "absolute")
 
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`)."""
+        return _needs(pair, self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SSD:
@@ -157,6 +168,10 @@ class SSD:
     def __call__(self, pair: StereoPair, /) -> Disparity:
         """As `SAD.__call__`."""
         return _match(pair, self, "squared")
+
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`)."""
+        return _needs(pair, self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +205,10 @@ class NCC:
         """As `SAD.__call__`."""
         return _match(pair, self, "ncc")
 
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`)."""
+        return _needs(pair, self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ZNCC:
@@ -221,6 +240,10 @@ class ZNCC:
     def __call__(self, pair: StereoPair, /) -> Disparity:
         """As `SAD.__call__`."""
         return _match(pair, self, "zncc")
+
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`)."""
+        return _needs(pair, self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,8 +281,27 @@ class CensusLocal:
         """As `SAD.__call__`."""
         return _match(pair, self, _CENSUS[self.bits])
 
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`)."""
+        return _needs(pair, self)
+
 
 Local = SAD | SSD | NCC | ZNCC | CensusLocal
+
+
+def _needs(pair: StereoPair, settings: Local) -> Needs:
+    """With so much beside it a tile's answer is the whole's: its windows, an island of speckles
+    that reaches into it, and the 7x7 mean of the confidence."""
+    first, end = resolve_range(pair, settings.min_disparity, settings.max_disparity)
+
+    def memory(height: int, width: int, levels: int) -> int:
+        return bytes_needed(
+            (height, width), levels, settings.window, settings.aggregation, settings.color, _THREADS
+        )
+
+    reach = support_reach(settings.window, settings.aggregation)
+    margin = reach + min(settings.speckle_size, _LARGEST_ISLAND) + 4
+    return Needs(first, end, memory, margin, threads=_THREADS, refill=True)
 
 
 def _match(pair: StereoPair, settings: Local, cost: CostName) -> Disparity:
@@ -280,7 +322,7 @@ def _match(pair: StereoPair, settings: Local, cost: CostName) -> Disparity:
     difference = disagreement(found)
     out = _judged(found, difference, settings, (first, end - 1))
     if settings.fill:
-        out = fill(out)
+        out = fill_large(out)
     if not settings.confidence:
         return out
     trust = local_confidence(found, difference, cost)

@@ -36,6 +36,8 @@ CROSS_PASSES = 2
 CORRELATION = 5
 """Side of the window that is correlated where the aggregation is not the box itself."""
 
+_LARGEST_COST = 4
+"""Half the largest window of a cost itself: of census 9x7."""
 _STRIP_ITEMS = 2**23
 """Costs of a strip: 32 MB."""
 _LEAST_ROWS = 16
@@ -71,9 +73,9 @@ def local_winner(
     boxed = aggregation == "box"
     reach = 0 if boxed else _reach(aggregation, window)
     height, _ = pair.shape
-    rows = _strip_rows(pair, end - first, reach)
+    rows = _strip_rows(pair.shape, end - first, reach)
     workers = min(workers, -(-height // rows))
-    need = bytes_needed(pair, end - first, window, aggregation, color, workers)
+    need = bytes_needed(pair.shape, end - first, window, aggregation, color, workers)
     check_memory(pair, end - first, need, memory_limit)
     inner = window if boxed else CORRELATION if cost in ("ncc", "zncc") else 1
     matching = prepare(pair, cost, window=inner, color=color)
@@ -95,17 +97,19 @@ def local_winner(
 
 
 def bytes_needed(
-    pair: StereoPair,
+    shape: tuple[int, int],
     levels: int,
     window: int,
     aggregation: Aggregation,
     color: bool,
     threads: int,
 ) -> int:
-    """Memory in bytes that `local_winner` takes at its peak, images excluded."""
-    width, height = pair.size
+    """Memory in bytes that `local_winner` takes at its peak for a pair of (height, width), images
+    excluded."""
+    height, width = shape
     reach = 0 if aggregation == "box" else _reach(aggregation, window)
-    rows = _strip_rows(pair, levels, reach)
+    rows = _strip_rows(shape, levels, reach)
+    threads = min(threads, -(-height // rows))
     channels = 3 if color else 1
     # correlation keeps three maps of 64 bits a view, of the padded image
     features = 2 * 3 * 8 * channels * (height + window) * (width + window)
@@ -172,7 +176,13 @@ def _reach(aggregation: str, window: int) -> int:
     return passes * max(window // 2, 1)
 
 
-def _strip_rows(pair: StereoPair, levels: int, reach: int) -> int:
-    width, height = pair.size
+def support_reach(window: int, aggregation: Aggregation) -> int:
+    """Pixels around a pixel that its costs depend on, the largest census window included."""
+    boxed = aggregation == "box"
+    return window // 2 + _LARGEST_COST if boxed else _reach(aggregation, window) + _LARGEST_COST
+
+
+def _strip_rows(shape: tuple[int, int], levels: int, reach: int) -> int:
+    height, width = shape
     wanted = max(_STRIP_ITEMS // (levels * width), _LEAST_ROWS, 2 * reach)
     return min(wanted, height)

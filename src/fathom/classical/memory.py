@@ -6,6 +6,11 @@ from fathom.core.errors import ResourceError
 from fathom.core.pair import StereoPair
 
 _LANES = 32
+REMEDY = (
+    "work in tiles (--tile auto, in Python fathom.Tiled), search fewer disparities, or reduce "
+    "the images"
+)
+"""What to do about a pair that takes too much memory."""
 
 
 def available_memory() -> int | None:
@@ -56,5 +61,5 @@ def check_memory(pair: StereoPair, levels: int, need: int, limit: int | None = N
             f"matching {pair.size[0]}x{pair.size[1]} over {levels} disparities "
             f"needs {need / 1e6:.0f} MB of memory",
             expected=f"at most {limit / 1e6:.0f} MB",
-            remedy="search fewer disparities, or reduce the images",
+            remedy=REMEDY,
         )

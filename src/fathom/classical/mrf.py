@@ -20,6 +20,7 @@ from fathom.classical.parallel import run_blocks, thread_count
 from fathom.classical.ranges import resolve_range
 from fathom.core.arrays import Array, Float32, UInt16
 from fathom.core.errors import UsageError
+from fathom.core.estimator import Needs
 from fathom.core.maps import Disparity, Source
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
@@ -46,6 +47,10 @@ _OUTSIDE = 0.5
 """Data term of a match outside the right image, as a share of the truncated cost: less than a
 wrong match inside, so that the smoothness carries the disparity on over the left border."""
 _FAR = 4.0
+_FORGOTTEN = 96
+"""Pixels beyond which a tile's border hardly matters."""
+_THREADS = 8
+"""Of which memory is held to be ready where a pair is cut into tiles, on any machine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +140,15 @@ class MRF:
         exceeds `memory_limit`.
         """
         return self.solve(pair).disparity
+
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`)."""
+        first, end = resolve_range(pair, self.min_disparity, self.max_disparity)
+
+        def memory(height: int, width: int, levels: int) -> int:
+            return bytes_needed(height, width, levels, self.solver, _THREADS)
+
+        return Needs(first, end, memory, _FORGOTTEN, threads=_THREADS, refill=True)
 
     def solve(self, pair: StereoPair) -> MrfSolution:
         """The disparity together with the energies of the left view, as they fell.

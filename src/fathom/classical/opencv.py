@@ -18,10 +18,13 @@ from fathom.classical.memory import check_memory
 from fathom.classical.ranges import resolve_range
 from fathom.core.arrays import Array, Bool, Float32
 from fathom.core.errors import InputError, UsageError
+from fathom.core.estimator import Needs
 from fathom.core.maps import Disparity, Source
 from fathom.core.pair import StereoPair
 
 _MODES = ("sgbm", "hh", "3way", "hh4")
+_FORGOTTEN = 64
+"""Pixels after which a path has mostly forgotten where it began."""
 _LARGEST = 2000
 """OpenCV stores disparities in 16 bits as 1/16 px."""
 
@@ -81,6 +84,11 @@ class OpenCVSGBM:
         p1, p2 = self._penalties()
         if p2 <= p1:
             raise UsageError("is not above p1", field="p2", value=p2, expected=f"more than {p1}")
+
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`)."""
+        volumes = 4 if self.mode in ("hh", "hh4") else 0
+        return _needs(pair, self, volumes, max(_FORGOTTEN, self.speckle_window_size))
 
     def _penalties(self) -> tuple[int, int]:
         area = self.block_size**2
@@ -182,6 +190,25 @@ class OpenCVBM:
             return matcher
 
         return _match(pair, self, build)
+
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`)."""
+        return _needs(pair, self, 0, self.pre_filter_size // 2 + self.speckle_window_size)
+
+
+def _needs(
+    pair: StereoPair, settings: OpenCVSGBM | OpenCVBM, volume_bytes: int, margin: int
+) -> Needs:
+    """volume_bytes: held for a pixel of the continued images and disparity."""
+    first, end = resolve_range(pair, settings.min_disparity, settings.max_disparity)
+
+    def memory(height: int, width: int, levels: int) -> int:
+        count = -(-levels // 16) * 16
+        continued = width + abs(first) + count
+        return continued * (volume_bytes * height * count + 64 * count + 48 * height)
+
+    reach = settings.block_size // 2 + 2
+    return Needs(first, end, memory, reach + min(margin, 256), refill=True)
 
 
 def _check(settings: OpenCVSGBM | OpenCVBM) -> None:

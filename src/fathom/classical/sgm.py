@@ -9,7 +9,7 @@ import numpy as np
 from fathom.classical.checks import check_search, in_range
 from fathom.classical.confidence import sgm_confidence, with_filled
 from fathom.classical.engine import LARGEST_P2, SMALLEST_SIZE, Match, penalties, semiglobal
-from fathom.classical.fill import fill
+from fathom.classical.fill import LARGE, fill_large
 from fathom.classical.kernels.layout import KERNELS
 from fathom.classical.memory import check_memory, predict
 from fathom.classical.native import have_compiled, prepare_kernels
@@ -24,16 +24,16 @@ from fathom.classical.pyramid import (
 from fathom.classical.ranges import resolve_range
 from fathom.core.arrays import Array, Float32, UInt16
 from fathom.core.errors import InputError, UsageError
+from fathom.core.estimator import Needs
 from fathom.core.maps import Disparity, Source
 from fathom.core.pair import StereoPair, View
 from fathom.geometry.resize import resize_image
 
-_LARGEST = 10**9
+LARGEST = 10**9
 """From so many bytes on a pair is matched coarse to fine unless told otherwise."""
-_MANY = 4 * 10**6
-"""Pixels from which on maps are made one after the other and in strips, to spare memory."""
 _STRIP = 128
-_BESIDE = 32
+_FORGOTTEN = 64
+"""Pixels after which a path has mostly forgotten where it began."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +148,17 @@ class SGM:
         """
         return self.judged(sgm_evidence(pair, self))
 
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`); a tile is not matched coarse to fine."""
+        first, end = resolve_range(pair, self.min_disparity, self.max_disparity)
+
+        def memory(height: int, width: int, levels: int) -> int:
+            return predict(height, width, levels, mgm=self.mgm)
+
+        margin = max(_FORGOTTEN, min(self.speckle_size, 256) + 16)
+        inside = () if self.coarse_to_fine is not None else (("coarse_to_fine", False),)
+        return Needs(first, end, memory, margin, refill=True, inside=inside)
+
     def judged(self, evidence: "SgmEvidence", trust: Array | None = None) -> Disparity:
         """What a call makes of the evidence: smoothed, tested, filled, with confidence.
 
@@ -162,7 +173,7 @@ class SGM:
                 found[1] = evidence.confidence(self.threads)
 
         # both at once would hold twice the memory, which counts in large pairs only
-        side_by_side = evidence.disparity.size <= _MANY
+        side_by_side = evidence.disparity.size <= LARGE
         run_blocks(judge, 2, thread_count(self.threads) if side_by_side else 1)
         judged: Disparity = found[0]
         if not self.confidence:
@@ -181,11 +192,7 @@ class SGM:
         found = Disparity(values, None, source, (float(first), float(last)))
         if not self.fill:
             return found
-        return (
-            fill(found, thread_count(self.threads))
-            if known.size <= _MANY
-            else _filled_in_strips(found, self.threads)
-        )
+        return fill_large(found, thread_count(self.threads))
 
     def _trusted(self, evidence: "SgmEvidence", disparity: Array) -> Array:
         """True where the match passes the left-right, uniqueness and speckle tests."""
@@ -290,7 +297,7 @@ def _goes_coarse(settings: SGM, need: int, size: tuple[int, int], levels: int) -
         return False
     if settings.coarse_to_fine is not None:
         return settings.coarse_to_fine
-    return need > min(_LARGEST, settings.memory_limit or _LARGEST)
+    return need > min(LARGEST, settings.memory_limit or LARGEST)
 
 
 def _coarse_map(pair: StereoPair, settings: SGM, first: int, end: int) -> Array:
@@ -312,28 +319,6 @@ def _coarse_map(pair: StereoPair, settings: SGM, first: int, end: int) -> Array:
     )
     found: Array = whole(small).values
     return found
-
-
-def _filled_in_strips(found: Disparity, threads: int | None) -> Disparity:
-    """`fill` in strips of rows that know some rows of their neighbours, in less memory."""
-    height = found.shape[0]
-    values, source = found.values.copy(), found.source
-    codes = np.empty(found.shape, np.uint8)
-
-    def strip(i: int) -> None:
-        top, bottom = i * _STRIP, min((i + 1) * _STRIP, height)
-        start, end = max(0, top - _BESIDE), min(height, bottom + _BESIDE)
-        layer = None if source is None else source[start:end]
-        part = fill(Disparity(found.values[start:end], None, layer, found.range))
-        inner = slice(top - start, bottom - start)
-        values[top:bottom] = part.values[inner]
-        codes[top:bottom] = 0 if part.source is None else part.source[inner]
-
-    # every thread holds a strip's maps
-    run_blocks(strip, -(-height // _STRIP), min(4, thread_count(threads)))
-    merged = Disparity(values, None, codes, found.range)
-    # strips without any match are left to the rows next to them
-    return fill(merged) if not merged.known.all() else merged
 
 
 def _grays(pair: StereoPair, threads: int) -> Grays:

@@ -7,7 +7,7 @@ of any pair: other ranges than the net's, any size, sources, no disparity outsid
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,16 +18,19 @@ from fathom.classical.checks import check_search, in_range
 from fathom.classical.engine import SMALLEST_SIZE
 from fathom.classical.fill import fill
 from fathom.classical.memory import check_memory
+from fathom.classical.memory import predict as predict_sgm
 from fathom.classical.parallel import thread_count
-from fathom.classical.sgm import SGM, SgmEvidence, sgm_evidence
+from fathom.classical.pyramid import predict_coarse_to_fine
+from fathom.classical.sgm import LARGEST, SGM, SgmEvidence, sgm_evidence
 from fathom.combine.engines import Engine, Later, check_engine, engine, limits_of
 from fathom.combine.enlarge import enlarged, laplace_scaled
 from fathom.combine.search import Search, search_of
-from fathom.combine.strips import Strip, predict, run_strips, strips_of
+from fathom.combine.strips import OVERLAP, Strip, predict, run_strips, strips_of
 from fathom.core.arrays import Array, Bool, Float32
 from fathom.core.errors import InputError, UsageError
+from fathom.core.estimator import Needs
 from fathom.core.maps import Disparity, Source
-from fathom.core.pair import StereoPair, View
+from fathom.core.pair import StereoPair
 from fathom.geometry.padding import padded
 from fathom.geometry.resize import resize_image
 from fathom.geometry.visibility import seen_by_right
@@ -35,6 +38,8 @@ from fathom.weights import NAMES
 
 _AGREES = 1.0
 """Semi-global matching confirms the net where both differ by at most so many pixels."""
+_RUNTIME_BYTES = 150 * 10**6
+"""What the runtime takes beside the net's own maps; counted where memory is asked for tiles."""
 _MAP_BYTES = 96
 """Bytes a pixel of the images, evidence and maps that are held beside the net."""
 
@@ -150,6 +155,27 @@ class Learned:
 
         Later(load)
 
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`)."""
+        limits = limits_of(self.model, self.weights)
+        ready = None if limits else self._engine()
+        divisor, most = limits or (ready.divisor, ready.max_disparity)  # type: ignore[union-attr]
+        search = search_of(pair, self.min_disparity, self.max_disparity, self.shrink, most)
+
+        def memory(height: int, width: int, levels: int) -> int:
+            factor = self.shrink or -(-levels // most)
+            tall, wide = (-(-n // (divisor * factor)) * divisor for n in (height, width))
+            strips = strips_of(tall, wide, divisor)
+            # in tiles of any size: plain up to a gigabyte, coarse to fine from there on
+            plain = min(predict_sgm(height, width, levels), LARGEST)
+            matching = max(plain, predict_coarse_to_fine(height, width, levels))
+            held = _MAP_BYTES * tall * wide * factor**2
+            # sums of the matching are kept for the next tile while the net runs
+            return matching + predict(strips, wide) + held + _RUNTIME_BYTES
+
+        end = search.last + 1
+        return Needs(search.first, end, memory, OVERLAP, most if self.shrink is None else None)
+
     def _engine(self) -> Engine:
         return engine(self.model, self.device, self.weights, self.threads)
 
@@ -256,11 +282,14 @@ class _Reduced:
     def of(pair: StereoPair, plan: _Plan) -> "_Reduced":
         """The pair extended by its border, and reduced by the plan's factor."""
         factor = plan.search.factor
-        views = [View(padded(v.image, plan.divisor * factor)) for v in (pair.left, pair.right)]
+        views = [
+            replace(v, image=padded(v.image, plan.divisor * factor), camera=None)
+            for v in (pair.left, pair.right)
+        ]
         large = views[0].rgb8
         if factor > 1:
             size = plan.shape[1], plan.shape[0]
-            views = [View(resize_image(v.image, size)) for v in views]
+            views = [replace(v, image=resize_image(v.image, size)) for v in views]
         return _Reduced(StereoPair(views[0], views[1]), views[0].rgb8, views[1].rgb8, large)
 
 

@@ -20,12 +20,15 @@ from fathom.combine.converted import Stamp, checked, file_of
 from fathom.combine.engines import check_engine
 from fathom.combine.flip import confidence_of_difference
 from fathom.core.errors import InputError, unknown_name
+from fathom.core.estimator import Needs
 from fathom.core.maps import Disparity, Source
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
 
 MODELS = ("mc-cnn-fast", "mc-cnn-accurate")
 STYLES = ("kitti2012", "kitti2015", "middlebury")
+_MARGIN = 96
+"""Pixels beyond which the border of a tile hardly matters."""
 _VOLUMES = 4
 """Volumes of costs that are held at once, at most."""
 
@@ -107,6 +110,17 @@ class MCCNN:
         trust = confidence_of_difference(found.difference)
         return with_filled(out, trust, thread_count(self.threads))
 
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`). Grey values are normalised over what a tile
+        shows, so tiles differ a little from the whole."""
+        first, end = resolve_range(pair, self.min_disparity, self.max_disparity)
+        features = self._net()[0].config.features
+
+        def memory(height: int, width: int, levels: int) -> int:
+            return _bytes(height, width, levels, features)
+
+        return Needs(first, end, memory, _MARGIN)
+
     def _net(self) -> tuple[Any, str]:
         """The network with its weights, and the data set they were trained on."""
         return _loaded(self.model, *file_of(self.model, self.weights), self.device)
@@ -149,8 +163,11 @@ def _check_size(pair: StereoPair, patch: int) -> None:
 
 def _check_memory(pair: StereoPair, levels: int, features: int, limit: int | None) -> None:
     width, height = pair.size
-    items = _VOLUMES * levels + 6 * features + 40
-    check_memory(pair, levels, 4 * items * width * height, limit)
+    check_memory(pair, levels, _bytes(height, width, levels, features), limit)
+
+
+def _bytes(height: int, width: int, levels: int, features: int) -> int:
+    return 4 * (_VOLUMES * levels + 6 * features + 40) * width * height
 
 
 def prepare(notify: Callable[[str, int, int], None] | None = None) -> None:

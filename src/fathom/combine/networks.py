@@ -4,6 +4,7 @@ The nets themselves are in `nets/stereo`, each with a `Frame` that says how it w
 """
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -16,8 +17,10 @@ from fathom.classical.ranges import resolve_range
 from fathom.combine.calibration import Calibration
 from fathom.combine.converted import Stamp, checked, file_of, require_torch
 from fathom.combine.engines import check_engine
+from fathom.combine.many import same_size
 from fathom.core.arrays import Array, Float32, Shaped
 from fathom.core.errors import UsageError, unknown_name
+from fathom.core.estimator import Needs
 from fathom.core.maps import Disparity, Source
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
@@ -27,6 +30,8 @@ from fathom.published.store import read_header
 
 OPTIONS = ("iterations", "align_corners", "variant")
 """Parameters that only some nets have: those that `Frame.options` names."""
+_MARGIN = 96
+"""Pixels beyond which the border of a tile hardly matters to a net."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,8 @@ class Network:
     min_disparity: int = option(0, "smallest disparity searched (px), may be negative")
     iterations: int | None = option(None, "how often the disparity is moved; default: as published")
     align_corners: bool = option(
-        False, "how PSMNet enlarges: its weights of 2018, trained under torch 0.4, may want it"
+        False,
+        "count positions as older torch did: PSMNet's weights of 2018 and AANet's may want it",
     )
     variant: str | None = option(None, "which of the net's published forms; default: the usual one")
     precision: Literal["fp32", "bf16"] = option("fp32", "bf16 = autocast")
@@ -86,29 +92,58 @@ class Network:
         memory needed exceeds `memory_limit`, or the device is not there; `MissingExtraError`
         without torch.
         """
+        return self.batch([pair])[0]
+
+    def batch(self, pairs: Sequence[StereoPair]) -> list[Disparity]:
+        """The disparity of each of several pairs of one size, in one forward of the net.
+
+        Takes as many times the memory of one pair. Raises as a call, and `InputError` for pairs of
+        different sizes.
+        """
+        if not pairs:
+            return []
         held = file_of(self.model, self.weights)
         frame = frame_of(self.model, self.module)
+        pair = same_size(pairs)
         first, levels = self._range(pair, frame)
         size = frame.size(*pair.shape)
         if self.device == "cpu":
-            check_memory(pair, levels or 0, frame.memory(size, levels), self.memory_limit)
+            need = len(pairs) * frame.memory(size, levels)
+            check_memory(pair, levels or 0, need, self.memory_limit)
         net = self._net(levels, held)
-        from fathom.nets.adapter import run_net, torch_device, torch_threads
+        from fathom.nets.adapter import run_batch, torch_device, torch_threads
 
-        right = _shifted(pair.right.rgb8, first if levels is not None else 0)
-        images = [extended(image, size, frame) for image in (pair.left.rgb8, right)]
+        inputs = []
+        for p in pairs:
+            right = _shifted(p.right.rgb8, first if levels is not None else 0)
+            images = [extended(image, size, frame) for image in (p.left.rgb8, right)]
+            inputs.append([np.ascontiguousarray(image.transpose(2, 0, 1)) for image in images])
         with torch_threads(self.threads):
-            values, sure = run_net(
-                net,
-                [np.ascontiguousarray(image.transpose(2, 0, 1)) for image in images],
-                torch_device(self.device),
-                self.precision,
-            )
+            answers = run_batch(net, inputs, torch_device(self.device), self.precision)
         inner = _inner(pair.shape, frame.corner(pair.shape, size))
-        if sure is not None:
-            calibration = _calibration(held) if self.calibrated else None
-            sure = sure[inner] if calibration is None else calibration(sure[inner])
-        return self._judged(values[inner], sure, first, levels)
+        calibration = _calibration(held) if self.calibrated else None
+        found = []
+        for values, confidence in answers:
+            sure = None if confidence is None else confidence[inner]
+            if sure is not None and calibration is not None:
+                sure = calibration(sure)
+            found.append(self._judged(values[inner], sure, first, levels))
+        return found
+
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`). A net without a range is taken to find
+        what lies in the default one."""
+        frame = frame_of(self.model, self.module)
+        first, end = resolve_range(pair, self.min_disparity, self.max_disparity)
+        most = frame.levels if frame.step is None else None
+        if most is None or end - first <= most or self.max_disparity is None:
+            first, levels = self._range(pair, frame)
+            end = end if levels is None else first + levels
+
+        def memory(height: int, width: int, count: int) -> int:
+            return frame.memory(frame.size(height, width), frame.searched(count))
+
+        return Needs(first, end, memory, _MARGIN, most)
 
     def _range(self, pair: StereoPair, frame: Frame) -> tuple[int, int | None]:
         """The first disparity and how many are searched, as many as the net can."""
@@ -138,11 +173,13 @@ class Network:
     def _judged(
         self, values: Array, sure: Array | None, first: int, levels: int | None
     ) -> Disparity:
-        """The map with its sources; what is not finite, or outside the range asked for where the
-        net has none, is unknown."""
+        """The map with its sources; what is not finite, below the first disparity that was
+        searched, or outside the range asked for where the net has none, is unknown."""
         known = np.isfinite(values)
         limits: tuple[float, float] | None = None
         if levels is not None:
+            with np.errstate(invalid="ignore"):
+                known &= values >= 0
             values = values + np.float32(first)
             limits = (first, first + levels - 1)
         else:

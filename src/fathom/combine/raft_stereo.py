@@ -11,17 +11,21 @@ import numpy as np
 
 from fathom.classical.checks import check_search, in_range
 from fathom.classical.memory import available_memory
+from fathom.classical.ranges import resolve_range
 from fathom.combine.converted import Stamp, checked, file_of
 from fathom.combine.engines import check_engine
 from fathom.combine.flip import FlipConfidence
 from fathom.core.arrays import Array, Float32, Shaped
 from fathom.core.errors import InputError, ResourceError, unknown_name
+from fathom.core.estimator import Needs
 from fathom.core.maps import Disparity, Source
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
 from fathom.geometry.visibility import seen_by_right
 
 _DIVISOR = 32
+_MARGIN = 96
+"""Pixels beyond which the border of a tile hardly matters."""
 _BYTES = {"raft-stereo": 3000, "raft-stereo-realtime": 800}
 """Memory a pixel for the features of both views, in bytes; the volume comes on top."""
 MODELS = tuple(_BYTES)
@@ -96,6 +100,16 @@ class RaftStereo:
         plain = _Started(replace(self, confidence=False), pair, start)
         return FlipConfidence(plain)(pair) if self.confidence else plain(pair)
 
+    def needs(self, pair: StereoPair) -> Needs:
+        """What tiles of a pair must know (see `Needs`). The net has no range: in tiles it is taken
+        to find what lies in the default one."""
+        first, end = resolve_range(pair, self.min_disparity, self.max_disparity)
+
+        def memory(height: int, width: int, levels: int) -> int:  # noqa: ARG001
+            return self._bytes(height, width)
+
+        return Needs(first, end, memory, _MARGIN)
+
     def found(self, pair: StereoPair, start: Disparity | None) -> Disparity:
         """The map without confidence."""
         self._check_memory(pair)
@@ -128,12 +142,8 @@ class RaftStereo:
 
     def _check_memory(self, pair: StereoPair) -> None:
         """Before anything is allocated; on the CPU only, a GPU says itself what it lacks."""
-        width, height = (-(-n // _DIVISOR) * _DIVISOR for n in pair.size)
-        cell = 8 if self.model.endswith("realtime") else 4
-        volume = 12 * (height // cell) * (width // cell) ** 2
-        if self.correlation == "alt" or (self.correlation == "auto" and volume > 1 << 30):
-            volume = 1 << 28
-        need = _BYTES[self.model] * height * width + volume
+        width, height = pair.size
+        need = self._bytes(height, width)
         limit = self.memory_limit
         if limit is None and (free := available_memory()) is not None:
             limit = free * 8 // 10
@@ -141,8 +151,17 @@ class RaftStereo:
             raise ResourceError(
                 f"{self.model} on {width}x{height} needs {need / 1e6:.0f} MB of memory",
                 expected=f"at most {limit / 1e6:.0f} MB",
-                remedy="reduce the images, or take correlation alt",
+                remedy="work in tiles (--tile auto, in Python fathom.Tiled), reduce the images, "
+                "or take correlation alt",
             )
+
+    def _bytes(self, height: int, width: int) -> int:
+        height, width = (-(-n // _DIVISOR) * _DIVISOR for n in (height, width))
+        cell = 8 if self.model.endswith("realtime") else 4
+        volume = 12 * (height // cell) * (width // cell) ** 2
+        if self.correlation == "alt" or (self.correlation == "auto" and volume > 1 << 30):
+            volume = 1 << 28
+        return _BYTES[self.model] * height * width + volume
 
     def _net(self) -> Any:
         """The network with its weights."""

@@ -1,6 +1,6 @@
 """Images: one view, and a rectified pair of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,16 @@ class View:
     """One image, and the camera that took it where it is known.
 
     image: RGB (h, w, 3), uint8 or uint16; a grey (h, w) array is repeated into three channels.
-    The array is held as a read-only view.
+    The array is held as a read-only view. stretch: grey values that become black and white where
+    16 bits are brought to 8; None takes this image's own 0.1 and 99.9 percentiles. A part of a
+    larger image keeps the larger one's (`part`).
 
     Raises `InputError` for another shape or type, or a camera of another image size.
     """
 
     image: Shaped[np.ndarray, "h w *rgb"]
     camera: Camera | None = None
+    stretch: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", as_image(self.image))
@@ -54,16 +57,27 @@ class View:
 
     @property
     def gray8(self) -> UInt8[np.ndarray, "h w"]:
-        """`gray` in 8 bits: 16-bit images are stretched between their 0.1 and 99.9 percentiles."""
+        """`gray` in 8 bits: 16-bit images are stretched as `stretch` says."""
         gray = self.gray
-        return gray if gray.dtype == np.uint8 else _stretch(gray, _range16(gray))
+        return gray if gray.dtype == np.uint8 else _stretch(gray, self.stretch or _range16(gray))
 
     @property
     def rgb8(self) -> UInt8[np.ndarray, "h w 3"]:
         """The colours in 8 bits, stretched as in `gray8`; for pictures and clouds."""
         if self.image.dtype == np.uint8:
             return self.image
-        return _stretch(self.image, _range16(self.gray))
+        return _stretch(self.image, self.stretch or _range16(self.gray))
+
+    def with_stretch(self) -> "View":
+        """The same view with its `stretch` written down; 8-bit views need none."""
+        if self.stretch is not None or self.image.dtype == np.uint8:
+            return self
+        return replace(self, stretch=_range16(self.gray))
+
+    def part(self, rows: slice, columns: slice) -> "View":
+        """A window of the view, of the same brightness in 8 bits where `stretch` is written down;
+        it carries no camera."""
+        return View(self.image[rows, columns], stretch=self.stretch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +144,8 @@ class StereoPair:
 
         A matcher run on it gives the right view's disparity, flipped. It carries no rig.
         """
-        return StereoPair(View(self.right.image[:, ::-1]), View(self.left.image[:, ::-1]))
+        turned = slice(None), slice(None, None, -1)
+        return StereoPair(self.right.part(*turned), self.left.part(*turned))
 
 
 def as_image(image: Any) -> Array:

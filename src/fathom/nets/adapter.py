@@ -82,21 +82,33 @@ def run_net(
     Raises `InputError` if the disparity is not of the images' size, `ResourceError` if the device
     has too little memory.
     """
-    tensors = [_tensor(values, device) for values in inputs]
+    return run_batch(net, [inputs], device, precision, channels_last=channels_last)[0]
+
+
+def run_batch(
+    net: nn.Module,
+    batch: Sequence[Sequence[Array]],
+    device: torch.device,
+    precision: Precision = "fp32",
+    *,
+    channels_last: bool = False,
+) -> list[tuple[Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"] | None]]:
+    """`run_net` of several pairs of one size in one forward: its answer for each, in their order.
+
+    batch: the inputs of each pair. Takes as many times the memory of one pair.
+
+    Raises as `run_net`.
+    """
+    tensors = [
+        torch.cat([_tensor(values, device) for values in column])
+        for column in zip(*batch, strict=True)
+    ]
     if channels_last:
         tensors = [t.contiguous(memory_format=torch.channels_last) for t in tensors]
-    try:
-        with torch.inference_mode(), autocast(device, precision), _exact(device):
-            output = as_output(net(*tensors))
-    except torch.OutOfMemoryError as error:
-        raise ResourceError(
-            "has too little memory for this pair",
-            field="device",
-            value=str(device),
-            remedy="reduce the images, or use another device",
-        ) from error
+    with _running(device, precision):
+        output = as_output(net(*tensors))
     finest = output.disparities[0]
-    wanted = (1, 1, *tensors[0].shape[-2:])
+    wanted = (len(batch), 1, *tensors[0].shape[-2:])
     if tuple(finest.shape) != wanted:
         raise InputError(
             "the net's first disparity is not of the images' size",
@@ -104,10 +116,44 @@ def run_net(
             value=tuple(finest.shape),
             expected=str(wanted),
         )
-    values = finest[0, 0].cpu().numpy()
+    values = finest[:, 0].cpu().numpy()
     if output.confidence is None:
-        return values, None
-    return values, torch.sigmoid(output.confidence)[0, 0].cpu().numpy()
+        return [(v, None) for v in values]
+    sure = torch.sigmoid(output.confidence)[:, 0].cpu().numpy()
+    return list(zip(values, sure, strict=True))
+
+
+def run_call(
+    call: Callable[..., torch.Tensor],
+    inputs: Sequence[Array],
+    device: torch.device,
+    precision: Precision = "fp32",
+) -> Array:
+    """What a method of a net gives, as float32, for nets that answer other things than disparity.
+
+    inputs: each (c, h, w); the call gets them with a batch axis before.
+
+    Raises `ResourceError` if the device has too little memory.
+    """
+    tensors = [_tensor(values, device) for values in inputs]
+    with _running(device, precision):
+        out: Array = call(*tensors).float().cpu().numpy()
+    return out
+
+
+@contextmanager
+def _running(device: torch.device, precision: Precision) -> Iterator[None]:
+    """While open a net can be called; too little memory is said in one line."""
+    try:
+        with torch.inference_mode(), autocast(device, precision), _exact(device):
+            yield
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            "has too little memory for this pair",
+            field="device",
+            value=str(device),
+            remedy="reduce the images, or use another device",
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)

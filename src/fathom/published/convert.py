@@ -1,8 +1,9 @@
 """From the authors' tensors to ours: which net they are of, what does not fit, and the renaming.
 
 A net's module tells all that is needed: `WEIGHTS`, the builders its records name, `convert(state)`
-and `unconvert(state)`. What tensors a net wants is seen by building it without memory (torch's meta
-device).
+and `unconvert(state)`; in `IGNORED`, if it has it, the authors' names of tensors that some files
+hold and `convert` leaves out. What tensors a net wants is seen by building it without memory
+(torch's meta device).
 """
 
 import inspect
@@ -24,7 +25,7 @@ from fathom.io.files import PathLike
 from fathom.published.record import Setting, Weights
 
 Shape = tuple[int, ...]
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "stereo.")
 """What DataParallel, torch.compile and training frameworks put before every name."""
 _COUNTER = "num_batches_tracked"
 _MOST_VARIANTS = 64
@@ -56,6 +57,11 @@ class Candidate:
             return ((True, _shapes(unconvert(self.state))), ours)
         except FathomError:
             return (ours,)  # a form of the net that its authors did not publish
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The authors' names of tensors that a file may hold and the net has not."""
+        return tuple(getattr(self.module, "IGNORED", ()))
 
     def __str__(self) -> str:
         told = ", ".join(f"{k}={v}" for k, v in self.settings.items())
@@ -308,7 +314,7 @@ def _fit(
         official,
         stripped,
         tuple(name for name in gone if not name.endswith(_COUNTER)),
-        tuple(name for name in shapes if name not in wanted),
+        tuple(name for name in shapes if name not in wanted and name not in candidate.ignored),
         tuple(
             (name, shape, wanted[name])
             for name, shape in shapes.items()

@@ -10,9 +10,9 @@ from typing import Literal, get_args
 
 from fathom.core.errors import UsageError
 
-Place = Literal["below", "above", "centre"]
+Place = Literal["below", "above", "above-left", "centre"]
 """Where the room is that a net's size needs: below and at the right of the image; above and at the
-right; on all sides, the odd row and column below and at the right."""
+right; above and at the left; on all sides, the odd row and column below and at the right."""
 Border = Literal["edge", "zero"] | tuple[float, float, float]
 MEAN_COLOUR = (123.675, 116.28, 103.53)
 """The mean colour of ImageNet's images in 0..255: what becomes 0 where that is subtracted."""
@@ -71,7 +71,8 @@ class Frame:
         rooms = (size[0] - shape[0], size[1] - shape[1])
         if self.place == "centre":
             return rooms[0] // 2, rooms[1] // 2
-        return (rooms[0] if self.place == "above" else 0), 0
+        above = self.place in ("above", "above-left")
+        return rooms[0] if above else 0, rooms[1] if self.place == "above-left" else 0
 
     def searched(self, wanted: int) -> int | None:
         """How many disparities the net searches when so many are wanted; None: without a range.
@@ -88,7 +89,7 @@ class Frame:
                 field="max_disparity",
                 value=wanted,
                 expected=f"at most {self.levels} above min_disparity",
-                remedy="reduce the images by --scale",
+                remedy="go from coarse to fine by --pyramid, or reduce the images by --scale",
             )
         return self.levels
 

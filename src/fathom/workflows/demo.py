@@ -51,7 +51,8 @@ def demo(
     sample: StereoSample,
     listener: Listener = SILENT,
 ) -> DemoResult:
-    """Runs every stereo method that fathom brings on `sample` and writes the default one's result to `out`.
+    """Runs every stereo method that fathom brings on `sample`, and writes the default one's result
+    to `out`.
 
     Raises `ResourceError` if the folder cannot be written.
     """

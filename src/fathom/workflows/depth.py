@@ -12,7 +12,10 @@ from typing import Any
 import fathom
 from fathom.catalog import create, entry, settings
 from fathom.combine.check import check_pair
+from fathom.combine.pyramid import Pyramid
+from fathom.combine.tiles import Tiled, tile_words
 from fathom.core.errors import FathomError, InputError, ResourceError
+from fathom.core.estimator import StereoMatcher
 from fathom.core.maps import Disparity
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
@@ -86,6 +89,17 @@ class DepthOptions:
         None, "weights of a learned method", flags=("--restore_ckpt",), metavar="FILE"
     )
     threads: int | None = option(None, "processor threads (default: all)", metavar="N")
+    tile: str | None = option(
+        None,
+        "match in tiles, so that a large pair takes little memory: auto (750 MB), a size like "
+        "1024x768, or a memory like 2GB",
+        metavar="HOW",
+    )
+    pyramid: bool = option(
+        False,
+        "match a reduced pair first, and at full size only what that shows; --tile says with "
+        "which memory",
+    )
     save: tuple[str, ...] | None = option(
         None,
         "write only these, for example depth.npy,cloud.ply or npy,ply (default all)",
@@ -103,8 +117,18 @@ class DepthOptions:
         """The part of the options that concerns the cloud. Raises `UsageError` if out of range."""
         return CloudOptions(z_far=self.z_far, min_confidence=self.min_confidence)
 
-    def matcher(self) -> Callable[[StereoPair], Disparity]:
+    def matcher(self) -> StereoMatcher:
         """The matcher these options describe. Raises `UsageError` for a bad name or value."""
+        return self._cut(self._whole())
+
+    def _cut(self, whole: StereoMatcher) -> StereoMatcher:
+        """The matcher, in tiles or from coarse to fine where that was asked for."""
+        cut = {} if self.tile is None else tile_words(self.tile)
+        if self.pyramid:
+            return Pyramid(whole, **cut)
+        return whole if self.tile is None else Tiled(whole, **cut)
+
+    def _whole(self) -> StereoMatcher:
         return create(
             self.method,
             max_disparity=self.max_disparity,
@@ -234,8 +258,13 @@ def estimate_pair(
     seconds["check"] = time.perf_counter() - start
     warm_up(options.method, listener)
     start = time.perf_counter()
+    notes: tuple[str, ...] = ()
     try:
-        disparity = matcher(pair)
+        if isinstance(matcher, Tiled | Pyramid):
+            pieces = matcher.run(pair, listener.tell)
+            disparity, notes = pieces.disparity, pieces.notes
+        else:
+            disparity = matcher(pair)
     except InputError as error:
         error.file = error.file or str(files.left)
         raise
@@ -243,7 +272,7 @@ def estimate_pair(
     if loaded.unseen is not None:
         disparity = disparity.with_unknown(loaded.unseen)
     start = time.perf_counter()
-    warnings = limits(disparity)
+    warnings = [*notes, *limits(disparity)]
     if options.min_confidence > 0 and disparity.confidence is not None:
         disparity = disparity.with_unknown(disparity.confidence < options.min_confidence)
     depth = None if pair.rig is None else disparity.to_depth(pair.rig)
