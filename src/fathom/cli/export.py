@@ -16,9 +16,12 @@ EXAMPLES = """examples:
   fathom export fathom-s --format openvino --int8 -o small
   fathom export runs/mine/best.safetensors -o mine         (a net that you trained)
   fathom export fathom-s --pairs kitti --limit 50          (certified on your pairs, too)
+  fathom export psmnet --weights mine.safetensors --max-disparity 128 --format openvino -o psm
+  fathom export raft-stereo --iterations 12                (converted weights kept under its name)
 
-sizes are free: any height and width that the net's divisor divides; inputs left, right, evidence,
-outputs disparity and confidence. Needs torch: pip install 'fathom-depth[torch,export]'
+sizes are free: any height and width that the net's divisor divides; inputs left, right (and
+evidence, of our own nets), outputs disparity and confidence (where the net has one). Needs torch:
+pip install 'fathom-depth[torch,export]'
 """
 
 
@@ -47,7 +50,7 @@ def _parser() -> Parser:
         epilog=EXAMPLES,
     )
     parser.add_argument(
-        "source", metavar="NAME|WEIGHTS", help="a model of `fathom models`, or .safetensors"
+        "source", metavar="NAME|WEIGHTS", help="a net of `fathom models`, or .safetensors"
     )
     parser.add_argument(
         "-o", "--output", "--out", metavar="DIR", help="where to (default: NAME-FORMAT)"
@@ -65,7 +68,7 @@ def _show(certificate: "Certificate") -> None:
             case.backend,
             f"{case.largest_px:.2g}",
             f"{case.mean_px:.2g}",
-            f"{case.largest_confidence:.2g}",
+            "-" if case.largest_confidence is None else f"{case.largest_confidence:.2g}",
             "-" if case.epe_torch is None else f"{case.epe_torch:.3f}",
             "-" if case.epe_change is None else f"{case.epe_change:+.4f}",
         ]

@@ -21,26 +21,29 @@ from fathom.core.sample import StereoSample
 from fathom.eval.metrics import end_point_error
 from fathom.export.inputs import inputs_of
 from fathom.export.probe import memory_mb
+from fathom.export.published import Published
 from fathom.io.atomic import write_bytes
 from fathom.nets.stereo.evidence import EvidenceNet
 from fathom.runtime import BACKENDS, Model, load_model
 from fathom.runtime.model import available_threads, has_backend
 
+_PATIENCE = 120.0
+"""Seconds after which no further round of timing begins; one there always is."""
 _LIBRARIES = ("torch", "onnx", "openvino", "onnxruntime", "nncf", "numpy")
 
 
 @dataclass(frozen=True)
 class Case:
     """One backend on one pair, against torch. largest_px, mean_px: difference of the disparities.
-    largest_confidence: of the confidences, 0..1. epe_torch, epe_file, epe_change: mean error in
-    pixels against the truth, None without one."""
+    largest_confidence: of the confidences, 0..1, None without one. epe_torch, epe_file, epe_change:
+    mean error in pixels against the truth, None without one."""
 
     pair: str
     backend: str
     size: str
     largest_px: float
     mean_px: float
-    largest_confidence: float
+    largest_confidence: float | None
     epe_torch: float | None
     epe_file: float | None
     epe_change: float | None
@@ -83,7 +86,7 @@ class Certificate:
 
 
 def certify(
-    net: EvidenceNet,
+    net: EvidenceNet | Published,
     file: Path,
     samples: Sequence[StereoSample],
     *,
@@ -117,9 +120,10 @@ def certify(
             inputs = inputs_of(sample.pair, net, count)
             first = first or inputs
             wanted = _torch(net, inputs)
-            cases += [_case(sample, name, m, inputs, wanted) for name, m in models.items()]
+            corner = _corner(net, sample.pair.shape)
+            cases += [_case(sample, name, m, inputs, wanted, corner) for name, m in models.items()]
         notify(f"timing, {rounds} rounds")
-        latency = _latencies(net, models, first, rounds)
+        latency, rounds = _latencies(net, models, first, rounds)
     finally:
         torch.set_num_threads(before)
     height, width = first["left"].shape[-2:]
@@ -148,7 +152,16 @@ def certify(
     )
 
 
-def _torch(net: EvidenceNet, inputs: dict[str, Array]) -> dict[str, Array]:
+def _corner(net: EvidenceNet | Published, shape: tuple[int, int]) -> tuple[int, int]:
+    """Where the image's first pixel lies in what the net is fed with."""
+    if isinstance(net, Published):
+        return net.frame.corner(shape, net.frame.size(*shape))
+    return 0, 0
+
+
+def _torch(net: EvidenceNet | Published, inputs: dict[str, Array]) -> dict[str, Array]:
+    if isinstance(net, Published):
+        return net.answers(inputs)
     with torch.inference_mode():
         found = net(*(torch.from_numpy(inputs[n]) for n in ("left", "right", "evidence")))
     assert found.confidence is not None
@@ -162,12 +175,16 @@ def _case(
     model: Model,
     inputs: dict[str, Array],
     wanted: dict[str, Array],
+    corner: tuple[int, int],
 ) -> Case:
     found = model({name: inputs[name] for name in model.inputs})
     height, width = sample.pair.shape
-    maps = [Disparity(given["disparity"][0, 0, :height, :width]) for given in (wanted, found)]
+    inner = (0, 0, *(slice(c, c + n) for c, n in zip(corner, (height, width), strict=True)))
+    maps = [Disparity(given["disparity"][inner]) for given in (wanted, found)]
     apart = np.abs(maps[1].values - maps[0].values)
-    sure = np.abs(found["confidence"] - wanted["confidence"])[..., :height, :width]
+    sure: float | None = None
+    if "confidence" in wanted:
+        sure = float(np.abs(found["confidence"] - wanted["confidence"])[inner].max())
     errors: list[float] = []
     if sample.truth is not None:
         errors = [end_point_error(m, sample.truth) for m in maps]
@@ -178,7 +195,7 @@ def _case(
         size=f"{width}x{height}",
         largest_px=float(np.nanmax(apart)),
         mean_px=float(np.nanmean(apart)),
-        largest_confidence=float(sure.max()),
+        largest_confidence=sure,
         epe_torch=errors[0] if known else None,
         epe_file=errors[1] if known else None,
         epe_change=errors[1] - errors[0] if known else None,
@@ -186,33 +203,40 @@ def _case(
 
 
 def _latencies(
-    net: EvidenceNet, models: dict[str, Model], inputs: dict[str, Array], rounds: int
-) -> dict[str, float]:
+    net: EvidenceNet | Published, models: dict[str, Model], inputs: dict[str, Array], rounds: int
+) -> tuple[dict[str, float], int]:
+    """Medians in milliseconds, and of how many rounds: slow nets get fewer."""
     jobs: dict[str, Callable[[], object]] = {"torch": lambda: _torch(net, inputs)}
     for name, model in models.items():
         given = {key: inputs[key] for key in model.inputs}
         jobs[name] = lambda m=model, g=given: m(g)  # type: ignore[misc]
     times: dict[str, list[float]] = {name: [] for name in jobs}
+    started = time.perf_counter()
     for turn in range(rounds + 1):
+        if turn > 1 and time.perf_counter() - started > _PATIENCE:
+            rounds = turn - 1
+            break
         for name, job in jobs.items():
             began = time.perf_counter()
             job()
             if turn:  # the first is warming up
                 times[name].append(1000 * (time.perf_counter() - began))
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: statistics.median(found) for name, found in times.items()}, rounds
 
 
 def _memories(
-    net: EvidenceNet, file: Path, names: list[str], size: tuple[int, int, int]
+    net: EvidenceNet | Published, file: Path, names: list[str], size: tuple[int, int, int]
 ) -> dict[str, float]:
     from safetensors.torch import save
 
+    module = net.net if isinstance(net, Published) else net
+    made = (net.model, net.module, dict(net.settings)) if isinstance(net, Published) else None
     found = {name: memory_mb(name, file, *size) for name in names}
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
-        state = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+        state = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
         write_bytes(weights, save(state))
-        found["torch"] = memory_mb("torch", weights, *size)
+        found["torch"] = memory_mb("torch", weights, *size, made)
     return found
 
 

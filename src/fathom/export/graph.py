@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fathom.classical.channels import CHANNELS
 from fathom.core.errors import InputError, MissingExtraError
+from fathom.export.published import Published
 from fathom.nets.stereo.evidence import EvidenceNet
 
 OUTPUTS = ("disparity", "confidence")
@@ -59,12 +60,16 @@ def folded(net: EvidenceNet) -> EvidenceNet:
     return copied
 
 
-def notes_of(net: EvidenceNet, model: str, about: Mapping[str, str]) -> dict[str, str]:
+def notes_of(net: EvidenceNet | Published, model: str, about: Mapping[str, str]) -> dict[str, str]:
     """The metadata of an exported file. about: licence, trained_on."""
+    if isinstance(net, Published):
+        told = net.notes()
+    else:
+        told = {"fathom.divisor": str(net.config.divisor)}
+        told["fathom.max_disparity"] = str(net.config.max_disparity)
     return {
         "fathom.model": model,
-        "fathom.divisor": str(net.config.divisor),
-        "fathom.max_disparity": str(net.config.max_disparity),
+        **told,
         "fathom.licence": about.get("licence", "unknown"),
         "fathom.trained_on": about.get("trained_on", "unknown"),
         "fathom.version": importlib.metadata.version("fathom-depth"),
@@ -96,7 +101,7 @@ def onnx_graph(net: EvidenceNet, notes: Mapping[str, str]) -> Any:
         2: divisor * torch.export.Dim("rows", min=1, max=most),
         3: divisor * torch.export.Dim("columns", min=1, max=most),
     }
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             exported,
             example,
@@ -107,13 +112,13 @@ def onnx_graph(net: EvidenceNet, notes: Mapping[str, str]) -> Any:
             dynamic_shapes=(tuple(free for _ in example),),
         )
     model: Any = program.model_proto  # type: ignore[union-attr]
-    _strip(model)
+    strip(model)
     for key, value in notes.items():
         model.metadata_props.add(key=key, value=value)
     return model
 
 
-def _strip(model: Any) -> None:
+def strip(model: Any) -> None:
     """Takes out what torch notes of each operation: stack traces, with paths of this machine."""
     graph = model.graph
     del graph.value_info[:]
@@ -123,7 +128,7 @@ def _strip(model: Any) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """torch's exporter warns of packages that it looks for, and of its own past."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

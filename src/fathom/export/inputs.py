@@ -8,18 +8,24 @@ from fathom.classical.channels import pair_channels
 from fathom.classical.sgm import SGM
 from fathom.core.arrays import Array
 from fathom.core.pair import StereoPair, View
+from fathom.export.published import Published
 from fathom.nets.stereo.evidence import EvidenceNet
 
 _SIZE = (512, 256)
 _SEED = 7_000_001  # far from the scenes that are trained on
 
 
-def inputs_of(pair: StereoPair, net: EvidenceNet, threads: int | None = None) -> dict[str, Array]:
-    """`left`, `right` and `evidence` of a pair, extended by its border at the right and bottom to
-    multiples of the net's divisor.
+def inputs_of(
+    pair: StereoPair, net: EvidenceNet | Published, threads: int | None = None
+) -> dict[str, Array]:
+    """What the net takes of a pair by name: `left`, `right` and `evidence`, extended by its border
+    at the right and bottom to multiples of the net's divisor; of a published net `left` and
+    `right`, framed as it wants them.
 
     Raises as `SGM.__call__`.
     """
+    if isinstance(net, Published):
+        return net.inputs_of(pair)
     divisor = net.config.divisor
     height, width = pair.shape
     room = ((0, -height % divisor), (0, -width % divisor), (0, 0))

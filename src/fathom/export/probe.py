@@ -1,30 +1,38 @@
 """The memory that one backend takes for one model and size, found in a process of its own.
 
-    python -m fathom.export.probe BACKEND FILE HEIGHT WIDTH THREADS
+    python -m fathom.export.probe BACKEND FILE HEIGHT WIDTH THREADS [MODEL]
 
 prints {"before_mb": ..., "peak_mb": ...}: what the process held before the backend was imported,
-and the most it ever held while the model ran twice.
+and the most it ever held while the model ran twice. MODEL, for a published net in torch: its name,
+module and settings as JSON.
 """
 
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fathom.classical.channels import CHANNELS
 from fathom.core.errors import ResourceError
 
+Made = tuple[str, str, dict[str, Any]]
 
-def memory_mb(backend: str, file: Path, height: int, width: int, threads: int) -> float:
+
+def memory_mb(
+    backend: str, file: Path, height: int, width: int, threads: int, made: Made | None = None
+) -> float:
     """Megabytes that importing the backend, loading the file and running it twice take.
 
-    file: weights as safetensors for the backend `torch`, else an exported model.
+    file: weights as safetensors for the backend `torch`, else an exported model. made: the name,
+    module and settings of a published net in torch.
 
     Raises `ResourceError` if the process fails, as it does where memory is short.
     """
     words = [backend, str(file), str(height), str(width), str(threads)]
+    words += [] if made is None else [json.dumps(made)]
     done = subprocess.run(  # noqa: S603  # our own interpreter and module
         [sys.executable, "-m", "fathom.export.probe", *words],
         capture_output=True, text=True, check=False,
@@ -70,14 +78,12 @@ def main(words: list[str]) -> None:
     if backend == "torch":
         import torch
 
-        from fathom.layers.state import read_tensors
-        from fathom.nets.shipped import net_of_weights
-
         torch.set_num_threads(threads)
-        net = net_of_weights(read_tensors(file)[0], file)
+        net = _in_torch(file, words[5:])
+        given = list(inputs.values())[: 2 if words[5:] else None]
         with torch.inference_mode():
             for _ in range(2):
-                net(*map(torch.from_numpy, inputs.values()))
+                net(*map(torch.from_numpy, given))
     else:
         from fathom.runtime import load_model
 
@@ -85,6 +91,24 @@ def main(words: list[str]) -> None:
         for _ in range(2):
             model({name: inputs[name] for name in model.inputs})
     sys.stdout.write(json.dumps({"before_mb": before, "peak_mb": peak_mb()}) + "\n")
+
+
+def _in_torch(file: Path, told: list[str]) -> Any:
+    """The net: a published one of which `told` is the JSON, else ours by its weights."""
+    if told:
+        import torch
+
+        from fathom.combine.networks import frame_of
+        from fathom.export.published import built
+        from fathom.nets.adapter import load_net
+
+        model, module, settings = json.loads(told[0])
+        net = built(module, frame_of(model, module), settings)
+        return load_net(net, file, torch.device("cpu"))
+    from fathom.layers.state import read_tensors
+    from fathom.nets.shipped import net_of_weights
+
+    return net_of_weights(read_tensors(file)[0], file)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,11 @@ from typing import Any, Literal
 
 from fathom.core.errors import InputError, MissingExtraError, UsageError, unknown_name
 from fathom.export.graph import notes_of, onnx_graph
+from fathom.export.published import Published
+from fathom.export.traced import check_free_sizes, traced_graph
 from fathom.io.atomic import write_bytes
 from fathom.nets.stereo.evidence import EvidenceNet
+from fathom.runtime import load_model
 from fathom.runtime.with_openvino import openvino
 
 Format = Literal["onnx", "openvino"]
@@ -17,7 +20,7 @@ FORMATS: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml"}
 
 
 def export_model(
-    net: EvidenceNet,
+    net: EvidenceNet | Published,
     path: Path,
     format: Format = "onnx",
     *,
@@ -30,15 +33,22 @@ def export_model(
     """Writes the net, for any height and width that its divisor divides; answers with the path.
 
     Inputs and outputs by name: `left`, `right` (b=1, 3, h, w) RGB in 0..255 and `evidence` (1, 6,
-    h, w); `disparity` and `confidence` (1, 1, h, w). What a net does not use is no input. format:
+    h, w); `disparity` and `confidence` (1, 1, h, w). What a net does not use is no input, what it
+    does not give no output; published nets know no evidence, and only some a confidence. format:
     onnx, or openvino (.xml, with the weights in a .bin beside it). int8: convolutions in 8 bits,
     calibrated on `scenes` procedural scenes. model, about: the name, licence and training data in
     the file's notes.
 
-    Raises `UsageError` for an unknown format or a name that ends otherwise, `MissingExtraError`
-    without onnx, openvino or nncf, `InputError` for weights that are not finite, `ResourceError`
-    if the file cannot be written.
+    Raises `UsageError` for an unknown format, a name that ends otherwise, or 8 bits for a published
+    net; `MissingExtraError` without onnx, openvino or nncf, `InputError` for weights that are not
+    finite, or a net whose graph would answer otherwise than torch; `ResourceError` if the file
+    cannot be written.
     """
+    if int8 and isinstance(net, Published):
+        raise UsageError(
+            f"nobody has tried what 8 bits do to {net.model}", field="int8", value=True,
+            expected="fathom-s or sgm-refined", remedy="leave it out",
+        )  # fmt: skip
     if format not in FORMATS:
         raise unknown_name("format", format, list(FORMATS))
     if path.suffix.lower() != FORMATS[format]:
@@ -50,8 +60,9 @@ def export_model(
         )
     notes = notes_of(net, model or type(net).__name__, about or {})
     notify("tracing the net")
-    graph = onnx_graph(net, notes)
+    graph = traced_graph(net, notes) if isinstance(net, Published) else onnx_graph(net, notes)
     if int8:
+        assert isinstance(net, EvidenceNet)
         from fathom.export.quantise import quantised
 
         graph = quantised(graph, net, format, scenes, notify)
@@ -60,11 +71,25 @@ def export_model(
     if format == "onnx":
         data = graph.SerializeToString()
         write_bytes(path, data)
-        return path
-    for key, value in notes.items():
-        graph.set_rt_info(value, key.split("."))
-    _write_openvino(graph, path)
+    else:
+        for key, value in notes.items():
+            graph.set_rt_info(value, key.split("."))
+        _write_openvino(graph, path)
+    if isinstance(net, Published):
+        notify("comparing at another size")
+        _kept_if_true(net, path)
     return path
+
+
+def _kept_if_true(net: Published, path: Path) -> None:
+    """Takes the file away again, and raises, if it answers otherwise than torch."""
+    try:
+        check_free_sizes(net, load_model(path, precision="fp32"))
+    except InputError:
+        path.unlink()
+        if path.suffix.lower() != FORMATS["onnx"]:
+            path.with_suffix(".bin").unlink()
+        raise
 
 
 def converted(data: bytes) -> Any:

@@ -17,6 +17,7 @@ from fathom.weights import HOME, LICENCE, NAMES
 
 if TYPE_CHECKING:
     from fathom.export import Certificate
+    from fathom.export.published import Published
     from fathom.nets.stereo.evidence import EvidenceNet
 
 CERTIFICATE = "certificate.json"
@@ -30,23 +31,34 @@ _NEEDED = {
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to write, and what to try it on.
+    """What to write, and what to try it on. weights, max_disparity, iterations: of published nets.
 
     Raises `UsageError` for a number below 1.
     """
 
     format: Literal["onnx", "openvino"] = option("onnx", "the file to write")
     int8: bool = option(False, "convolutions in 8 bits, calibrated on procedural scenes")
+    weights: str | None = option(
+        None, "of a published net: a converted file, or the name it is kept under", metavar="FILE"
+    )
+    max_disparity: int | None = option(
+        None, "of a published net: the one range that the file will have (default: as published)"
+    )
+    iterations: int | None = option(
+        None, "of a published net that has some: how often it moves the disparity", metavar="N"
+    )
     pairs: Path | None = option(
         None, "certify on these pairs, too: a data set's folder, or a list", metavar="DIR"
     )
     limit: int = option(20, "with --pairs: at most so many of them", metavar="N")
     scenes: int = option(32, "with --int8: scenes to calibrate on", metavar="N")
-    rounds: int = option(7, "calls of each backend that are timed", metavar="N")
+    rounds: int = option(
+        7, "calls of each backend that are timed; fewer where they take minutes", metavar="N"
+    )
     threads: int | None = option(None, "threads of each backend; default: all processors")
 
     def __post_init__(self) -> None:
-        for name in ("limit", "scenes", "rounds", "threads"):
+        for name in ("max_disparity", "iterations", "limit", "scenes", "rounds", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError("is too small", field=name, value=value, expected="1 or more")
@@ -60,12 +72,13 @@ def default_folder(source: str, options: ExportOptions) -> Path:
 def export_file(
     source: str, folder: Path, options: ExportOptions, notify: Callable[[str], None]
 ) -> "Certificate":
-    """Exports a shipped model by name, or a file of weights, into `folder`: the model, its
-    certificate.json, result.json, and LICENSE.md for a shipped one; all of them or none.
+    """Exports a shipped model or a published net by name, or a file of weights, into `folder`: the
+    model, its certificate.json, result.json, and LICENSE.md for a shipped one; all of them or none.
 
     Raises `MissingExtraError` without torch or what the format needs, `UsageError` for an unknown
-    name, `InputError` for weights that are missing, truncated or of no such net, or pairs that
-    cannot serve, `ResourceError` if the folder cannot be written.
+    name, a net that cannot be exported, or an option it does not have; `InputError` for weights
+    that are missing, truncated or of no such net, or pairs that cannot serve; `ResourceError` if
+    the folder cannot be written.
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("torch", "torch")
@@ -77,7 +90,7 @@ def export_file(
     names += [_STEM + ".bin"] if options.format == "openvino" else []
     licence = HOME / source / LICENCE if source in NAMES else None
     names += [LICENCE] if licence is not None and licence.is_file() else []
-    net, name, about = net_of_source(source)
+    net, name, about = net_of_source(source, options)
     check_result_folder(folder, names)
     samples = certified_pairs(options)
     from fathom.export import certify, export_model
@@ -98,23 +111,59 @@ def export_file(
     return certificate
 
 
-def net_of_source(source: str) -> tuple["EvidenceNet", str, dict[str, str]]:
-    """The net of a shipped model's name or of a file of weights (a checkpoint's averaged ones),
-    what it is called, and what is known of its licence and training data.
+def net_of_source(
+    source: str, options: ExportOptions | None = None
+) -> tuple["EvidenceNet | Published", str, dict[str, str]]:
+    """The net of a model's name or of a file of weights (a checkpoint's averaged ones), what it is
+    called, and what is known of its licence and training data.
 
     Raises as `export_file`.
     """
     from fathom.nets.shipped import net_of, net_of_weights
 
+    options = options or ExportOptions()
+    found = _published(source, options)
+    if found is not None:
+        return found, found.model, dict(found.about)
+    for field in ("weights", "max_disparity", "iterations"):
+        if getattr(options, field) is not None:
+            raise UsageError(
+                f"{source} is no published net, which this is for",
+                field=field, value=getattr(options, field), remedy="leave it out",
+            )  # fmt: skip
     if source in NAMES:
         about = {"licence": "Apache-2.0", "trained_on": "procedural scenes of fathom"}
         return net_of(source), source, about
     path = Path(source)
     if not path.suffix and not path.exists() and path.name == source:
-        raise unknown_name("learned model", source, list(NAMES))
+        raise unknown_name("learned model", source, [*NAMES, *_converted()])
     from fathom.train.checkpoint import read_weights
 
     return net_of_weights(read_weights(path), path), path.stem, {}
+
+
+def _published(source: str, options: ExportOptions) -> "Published | None":
+    """The published net of that name, or whose converted weights this file holds; else None."""
+    from fathom.catalog import entries, entry
+
+    known = {e.name for e in entries()} - set(NAMES)
+    path, name, weights = Path(source), source, options.weights
+    if source not in known and path.suffix and path.is_file():
+        from fathom.published.store import read_header
+
+        name = read_header(path).model or ""
+        weights = weights or source
+    if name not in known:
+        return None
+    from fathom.export.published import published
+
+    return published(entry(name), weights, options.max_disparity, options.iterations)
+
+
+def _converted() -> list[str]:
+    from fathom.catalog import entries
+
+    return [e.name for e in entries() if e.converted]
 
 
 def certified_pairs(options: ExportOptions) -> list[StereoSample]:
@@ -156,6 +205,9 @@ def _result(source: str, options: ExportOptions, names: list[str]) -> dict[str, 
         "format": RESULT_FORMAT,
         "kind": "export",
         "source": source,
-        "options": {"format": options.format, "int8": options.int8},
+        "options": {
+            name: getattr(options, name)
+            for name in ("format", "int8", "weights", "max_disparity", "iterations")
+        },
         "files": {name: {"content": about[name]} for name in names},
     }
