@@ -12,6 +12,7 @@ from fathom.core.errors import (
 from fathom.core.estimator import Estimator, MetricMono, RelativeMono, StereoMatcher
 from fathom.core.maps import Depth, Disparity, RelativeDepth, Source, SparseDepth
 from fathom.core.pair import StereoPair, View
+from fathom.core.planes import PlaneProbability, QuantizedDisparity, SelectedDisparity
 from fathom.core.sample import MonoSample, StereoSample
 
 __all__ = [
@@ -24,10 +25,13 @@ __all__ = [
     "MetricMono",
     "MissingExtraError",
     "MonoSample",
+    "PlaneProbability",
     "PointCloud",
+    "QuantizedDisparity",
     "RelativeDepth",
     "RelativeMono",
     "ResourceError",
+    "SelectedDisparity",
     "Source",
     "SparseDepth",
     "StereoCalibration",
