@@ -16,7 +16,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fathom.catalog import Entry, create, entries
     from fathom.combine.check import Finding, check_pair
+    from fathom.combine.many import run_many
     from fathom.combine.mend import Mended, mend_pair
+    from fathom.combine.planes import NearerThan
+    from fathom.combine.pyramid import Pyramid
+    from fathom.combine.tiles import Tiled
     from fathom.core import (
         Camera,
         Depth,
@@ -27,10 +31,13 @@ if TYPE_CHECKING:
         MetricMono,
         MissingExtraError,
         MonoSample,
+        PlaneProbability,
         PointCloud,
+        QuantizedDisparity,
         RelativeDepth,
         RelativeMono,
         ResourceError,
+        SelectedDisparity,
         Source,
         SparseDepth,
         StereoCalibration,
@@ -72,10 +79,14 @@ _HOMES = {
         "Finding",
         "check_pair",
     ),
+    "fathom.combine.many": ("run_many",),
     "fathom.combine.mend": (
         "Mended",
         "mend_pair",
     ),
+    "fathom.combine.planes": ("NearerThan",),
+    "fathom.combine.pyramid": ("Pyramid",),
+    "fathom.combine.tiles": ("Tiled",),
     "fathom.core": (
         "Camera",
         "Depth",
@@ -86,10 +97,13 @@ _HOMES = {
         "MetricMono",
         "MissingExtraError",
         "MonoSample",
+        "PlaneProbability",
         "PointCloud",
+        "QuantizedDisparity",
         "RelativeDepth",
         "RelativeMono",
         "ResourceError",
+        "SelectedDisparity",
         "Source",
         "SparseDepth",
         "StereoCalibration",
@@ -172,9 +186,13 @@ __all__ = [
     "MetricMono",
     "MissingExtraError",
     "MonoSample",
+    "NearerThan",
+    "PlaneProbability",
     "PointCloud",
     "PosedCamera",
     "Protocol",
+    "Pyramid",
+    "QuantizedDisparity",
     "Rectification",
     "RelativeDepth",
     "RelativeMono",
@@ -182,6 +200,7 @@ __all__ = [
     "Result",
     "RigCalibration",
     "Scores",
+    "SelectedDisparity",
     "Source",
     "SparseDepth",
     "StereoCalibration",
@@ -189,6 +208,7 @@ __all__ = [
     "StereoPair",
     "StereoRig",
     "StereoSample",
+    "Tiled",
     "UsageError",
     "View",
     "__version__",
@@ -215,6 +235,7 @@ __all__ = [
     "rectify",
     "rectify_uncalibrated",
     "refine_rotation",
+    "run_many",
     "score",
     "sparse_depth",
     "triangulate",

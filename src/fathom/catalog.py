@@ -16,7 +16,7 @@ from fathom.core.errors import UsageError, unknown_name
 from fathom.core.estimator import StereoMatcher
 from fathom.weights import is_shipped
 
-Task = Literal["stereo"]
+Task = Literal["stereo", "refine"]
 Parameter = int | float | str | bool | None
 State = Literal["ready", "install", "missing", "download", "convert"]
 
@@ -83,6 +83,7 @@ _OWN: Mapping[str, Parameter] = MappingProxyType(
 
 
 _BI3D = "Apache-2.0; weights: NVIDIA Source Code License, non-commercial"
+_AANET = "Apache-2.0; weights: not stated; its authors claim patents, research only"
 
 
 def _network(
@@ -200,15 +201,67 @@ _ENTRIES = (
         own=("align_corners",),
     ),
     _network(
+        "psmnet-cspn",
+        "psmnet_cspn",
+        "PSMNet whose scores propagate in 3-D (PAMI 2020): weights of your own training",
+        licence="Apache-2.0",
+    ),
+    _network(
         "gc-net",
         "gc_net",
         "GC-Net (ICCV 2017): the first 3-D net with soft argmin; weights of your own training",
         licence="Apache-2.0",
     ),
     _network(
+        "gwcnet",
+        "gwcnet",
+        "GwcNet (CVPR 2019): channels compared in groups, 3-D hourglasses; its authors' weights",
+    ),
+    _network(
+        "gwcnet-g",
+        "gwcnet",
+        "GwcNet without concatenated channels: weights of your own training",
+        licence="Apache-2.0",
+    ),
+    _network(
+        "aanet",
+        "aanet",
+        "AANet (CVPR 2020): 2-D convolutions that choose their places; its authors' weights",
+        licence=_AANET,
+        own=("align_corners",),
+        confidence=False,
+    ),
+    _network(
+        "aanet-plus",
+        "aanet",
+        "AANet+: the same with hourglasses: better, and hardly slower; its authors' weights",
+        licence=_AANET,
+        own=("align_corners",),
+        confidence=False,
+    ),
+    _network(
+        "hitnet",
+        "hitnet",
+        "HITNet (CVPR 2021): slanted tiles moved and refined, no volume kept; converted weights",
+        confidence=False,
+    ),
+    _network(
+        "hitnet-xl",
+        "hitnet",
+        "HITNet-XL: the same with more channels: the authors' large net for Scene Flow",
+        confidence=False,
+    ),
+    _network(
+        "hitnet-kitti",
+        "hitnet",
+        "HITNet with five levels, as for KITTI: tiles compete; weights of your own training",
+        licence="Apache-2.0",
+        confidence=False,
+    ),
+    _network(
         "bi3d",
         "bi3d",
-        "Bi3D (CVPR 2020): the sum of binary answers to planes, 3-D regularised; its authors' weights",
+        "Bi3D (CVPR 2020): sums binary answers to planes, 3-D regularised; its authors' weights",
         licence=_BI3D,
     ),
     _network(
@@ -249,6 +302,32 @@ _ENTRIES = (
         weights="bi3d-2d",
         converted=True,
     ),
+    _network(
+        "coex",
+        "coex",
+        "CoEx (IROS 2021): light, its volume gated by the image's features; its authors' weights",
+        own=("variant",),
+    ),
+    _network(
+        "fast-acvnet",
+        "fast_acvnet",
+        "Fast-ACVNet (TPAMI 2023): attention picks 24 disparities a pixel; its authors' weights",
+    ),
+    _network(
+        "fast-acvnet-plus",
+        "fast_acvnet",
+        "Fast-ACVNet+: the same with attention from a quarter of the size; its authors' weights",
+    ),
+    _network(
+        "lightstereo",
+        "lightstereo",
+        "LightStereo-S (ICRA 2025): disparities as channels, 2-D nets do; its authors' weights",
+    ),
+    _network(
+        "lightstereo-m",
+        "lightstereo",
+        "LightStereo-M: the same with more blocks; its authors' weights",
+    ),
     Entry(
         "raft-stereo",
         "fathom.combine.raft_stereo:RaftStereo",
@@ -271,6 +350,19 @@ _ENTRIES = (
         converted=True,
         preset=(("model", "raft-stereo-realtime"),),
     ),
+    _network(
+        "igev",
+        "igev",
+        "IGEV-Stereo (CVPR 2023): a volume's answer, then recurrent updates; its authors' weights",
+        own=("iterations",),
+    ),
+    _network(
+        "crestereo",
+        "crestereo",
+        "CREStereo (CVPR 2022): a cascade of updates from half the size on; minds rows less",
+        own=("iterations", "variant"),
+        confidence=False,
+    ),
     Entry(
         "mc-cnn-fast",
         "fathom.combine.mc_cnn:MCCNN",
@@ -292,6 +384,21 @@ _ENTRIES = (
         weights="mc-cnn-accurate",
         converted=True,
         preset=(("model", "mc-cnn-accurate"),),
+    ),
+    Entry(
+        "cspn",
+        "fathom.combine.propagate:Refiner",
+        "refine",
+        "CSPN (ECCV 2018): makes sparse or unsure maps dense, along edges or by its authors' net",
+        licence="Apache-2.0; weights: not stated",
+        preset=(("method", "cspn"),),
+    ),
+    Entry(
+        "spn",
+        "fathom.combine.propagate:Refiner",
+        "refine",
+        "SPN (NeurIPS 2017): the same in one sweep from each side; best for very sparse maps",
+        preset=(("method", "spn"), ("positive", False)),
     ),
 )
 DEFAULT = "sgm"

@@ -194,6 +194,16 @@ def full_error(shared: Path, of: Case, output: str, values: Any) -> float:
     return float(np.abs(ours.reshape(reference.shape) - reference).max() / reference.std())
 
 
+def full_spread(shared: Path, of: Case, output: str, values: Any) -> tuple[float, float]:
+    """|ours - official| / |official| over the whole output (2-norms), and the share of values that
+    differ by more than 1e-3 of its std: for nets in which single pixels flip."""
+    with np.load(shared / "parity" / f"{of.name}.npz") as file:
+        reference = file[f"out/{output}"].astype(np.float64)
+    off = _array(values).astype(np.float64).reshape(reference.shape) - reference
+    apart = float(np.linalg.norm(off) / np.linalg.norm(reference))
+    return apart, float((np.abs(off) > 1e-3 * reference.std()).mean())
+
+
 @contextmanager
 def first_outputs(modules: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """While open, the tensors that each of the torch modules gives at its first call are caught:

@@ -122,3 +122,32 @@ def test_first_weights_are_those_of_torch():
     theirs = nn.Conv3d(4, 5, 3)
     assert torch.equal(ours.weight, theirs.weight) and torch.equal(ours.bias, theirs.bias)
     assert Conv3d(4, 5, up=True).weight.shape == (4, 5, 3, 3, 3)
+
+
+def slow_transposed_four(x, weight):
+    """As `slow_transposed`, of side 4."""
+    b, _, *size = x.shape
+    out = np.zeros((b, weight.shape[1], *(2 * n + 2 for n in size)))
+    for n, i, z, y, q in np.ndindex(x.shape):
+        at = [slice(2 * p, 2 * p + 4) for p in (z, y, q)]
+        out[n, :, *at] += x[n, i, z, y, q] * weight[i]
+    return out[:, :, 1:-1, 1:-1, 1:-1]
+
+
+def test_transposed_convolution_of_side_four_sum_by_sum():
+    x, weight = made(1, 3, 2, 3, 4), made(3, 2, 4, 4, 4, seed=1)
+    out = convolved(x, weight, up=True)
+    assert out.shape == (1, 2, 4, 6, 8)
+    np.testing.assert_allclose(out, slow_transposed_four(x.numpy(), weight.numpy()), atol=1e-4)
+
+
+@pytest.mark.parametrize("side", [1, 3])
+def test_a_leak_below_zero(side):
+    block = ConvNorm3d(2, 3, side=side, slope=0.1).eval()
+    plain = ConvNorm3d(2, 3, side=side, last=True).eval()
+    plain.load_state_dict(block.state_dict())
+    x = made(1, 2, 3, 4, 5)
+    with torch.no_grad():
+        out = plain(x)
+        torch.testing.assert_close(block(x), torch.where(out > 0, out, 0.1 * out))
+    torch.testing.assert_close(block(x).detach(), block.eval()(x).detach())

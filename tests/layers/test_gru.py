@@ -6,7 +6,14 @@ import torch
 from torch.nn import functional
 
 from fathom.layers.encoder import Block, Trunk
-from fathom.layers.gru import ConvGRU, MotionEncoder, MultiScaleGRU, halved, resized_like
+from fathom.layers.gru import (
+    ConvGRU,
+    MotionEncoder,
+    MultiScaleGRU,
+    SeparableGRU,
+    halved,
+    resized_like,
+)
 from fathom.layers.resample import convex_upsample
 
 torch.set_num_threads(1)
@@ -34,6 +41,26 @@ def test_a_unit_is_its_equations():
     q = torch.tanh(unit.candidate(torch.cat([r * h, x], 1)) + context[:, 8:])
     expected = (1 - z) * h + z * q
     torch.testing.assert_close(unit(h, context, first, second), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_separable_unit_is_two_units_with_the_context_among_their_inputs():
+    """What is prepared once is what convolving the context at every step would add."""
+    torch.manual_seed(0)
+    unit = SeparableGRU(4, 3, 5)
+    h, context, x = noise(1, 4, 6, 7), noise(1, 3, 6, 7, seed=1), noise(1, 5, 6, 7, seed=2)
+    expected = h
+    for part, told in zip((unit.along, unit.across), unit.told, strict=True):
+        sides = part.gates.kernel_size
+        plain = ConvGRU(4, 8, sides)
+        for i, conv in enumerate((plain.gates, plain.candidate)):
+            own = (part.gates, part.candidate)[i]
+            added = told.weight[:8] if i == 0 else told.weight[8:]
+            conv.weight.data = torch.cat([own.weight[:, :4], added, own.weight[:, 4:]], dim=1)
+            conv.bias.data = own.bias.data
+        expected = plain(expected, torch.zeros(1, 12, 6, 7), context, x)
+    assert unit.along.gates.kernel_size == (1, 5) and unit.across.gates.kernel_size == (5, 1)
+    found = unit(h, unit.prepare(context), x)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +110,20 @@ def test_the_flow_itself_comes_last():
     assert torch.equal(found[:, 8:], flow) and bool((found[:, :8] >= 0).all())
 
 
+def test_a_disparity_alone_and_wider_layers():
+    torch.manual_seed(0)
+    disparity = noise(1, 1, 6, 8)
+    found = MotionEncoder(9, 5, components=1)(noise(1, 9, 6, 8), disparity)
+    assert found.shape == (1, 10, 6, 8) and torch.equal(found[:, 9:], disparity)
+    wide = MotionEncoder(9, 5, wide=True)
+    assert [m.out_channels for m in wide.modules() if hasattr(m, "out_channels")] == [
+        *(20, 15),
+        *(10, 5),
+        8,
+    ]
+    assert wide(noise(1, 9, 6, 8), noise(1, 2, 6, 8)).shape == (1, 10, 6, 8)
+
+
 @pytest.mark.parametrize("downsample", [0, 1, 2, 3])
 def test_the_trunk_divides_the_size(downsample):
     trunk = Trunk((4, 6, 8), "instance", downsample)
@@ -97,6 +138,7 @@ def test_a_block_s_skip():
     x = noise(1, 4, 6, 6)
     assert torch.equal(same(x), torch.relu(x))
     assert Block(4, 6, "batch", 2)(x).shape == (1, 6, 3, 3)
+    assert isinstance(Block(4, 4, "batch", project=True).skip, torch.nn.Sequential)
 
 
 def test_enlarging_with_zeros_outside():

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fathom.core.errors import InputError, MissingExtraError
-from fathom.layers.state import load_state, read_tensors
+from fathom.layers.state import load_state, read_tensors, renamed
 
 
 @pytest.fixture
@@ -68,3 +68,10 @@ def test_without_safetensors_the_extra_is_named(file, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(MissingExtraError, match=r"fathom-depth\[torch\]"):
         read_tensors(file)
+
+
+def test_the_net_itself_can_be_renamed_too():
+    state = {"gamma": torch.ones(1), "part.weight": torch.zeros(1)}
+    there = renamed(state, {"": "inner", "part": "other"})
+    assert set(there) == {"inner.gamma", "other.weight"}
+    assert set(renamed(there, {"inner": "", "other": "part"})) == set(state)

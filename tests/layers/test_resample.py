@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from fathom.layers.resample import convex_upsample, to_size, warp_right
+from fathom.layers.resample import convex_upsample, sampled, to_size, warp_right
 
 
 def test_warp_against_its_twin():
@@ -18,6 +18,19 @@ def test_warp_against_its_twin():
         i = min(int(np.floor(at)), 5)
         want = (1 - (at - i)) * right[b, :, y, i] + (at - i) * right[b, :, y, i + 1]
         np.testing.assert_allclose(got[b, :, y, x], want, atol=1e-12)
+
+
+def test_sampling_against_its_twin():
+    rng = np.random.default_rng(0)
+    image, at = rng.random((2, 3, 4, 6)), rng.uniform(-2, 7, (2, 2, 3, 5))
+    found = sampled(torch.tensor(image), torch.tensor(at)).numpy()
+    framed = np.pad(image, ((0, 0), (0, 0), (4, 6), (4, 6)))
+    for b, y, x in np.ndindex(2, 3, 5):
+        i, j = (int(np.floor(at[b, n, y, x])) for n in (1, 0))
+        v, u = at[b, 1, y, x] - i, at[b, 0, y, x] - j
+        near = framed[b, :, i + 4 : i + 6, j + 4 : j + 6]
+        want = near @ np.array([1 - u, u]) @ np.array([1 - v, v])
+        np.testing.assert_allclose(found[b, :, y, x], want, atol=1e-12)
 
 
 def test_warp_by_whole_pixels_moves_them():

@@ -138,8 +138,8 @@ def test_what_does_not_run_takes_no_gradient():
     net = built(FAST).train()
     sum(d.mean() for d in net(*images()).disparities).backward()
     still = {n for n, p in net.named_parameters() if not p.requires_grad}
-    assert {n.split(".")[0] for n in still} == {"coarser", "heads", "units"}
-    assert any(n.startswith("coarser.1") for n in still)
+    assert {n.split(".")[0] for n in still} == {"context", "units"}
+    assert any(n.startswith("context.coarser.1") for n in still)
     assert any(n.startswith("units.coarsest") for n in still)
     assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
     assert not [n for n, p in built().named_parameters() if not p.requires_grad]

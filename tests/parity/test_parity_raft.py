@@ -34,8 +34,8 @@ def layers_of(net):
     ours does not ask in the first iteration)."""
     found = {
         "cnet.layer3": net.trunk,
-        "cnet.outputs08.0": net.heads[0].state,
-        "context_zqr_convs.0": net.contexts[0],
+        "cnet.outputs08.0": net.context.heads[0].state,
+        "context_zqr_convs.0": net.context.contexts[0],
         "update_block.encoder": net.motion,
         "update_block.gru08": net.units.finest,
         "update_block.flow_head": net.move,

@@ -20,6 +20,8 @@ COMMANDS = {
     "tune": "pick a method's parameters on a few pairs, by ground truth or by consistency",
     "budget": "what a rig can measure: range, error over depth, and which rig a wish needs",
     "measure": "distance, position, size and length from a result, with error bars",
+    "nearer": "what is nearer than a plane: the question of collision avoidance, any method",
+    "refine": "a sparse or unsure map and its image to a dense one; what is sure is kept",
     "accuracy": "the field test: plane fit, bias, noise and fill rate on a flat wall",
     "dataset": "data sets with truth: which are read, and whether the truth fits the images",
     "scenes": "makes stereo pairs with exact truth for training, as many as you want",

@@ -14,43 +14,44 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fathom.core.arrays import Float
+from fathom.layers.exporting import exporting
 
 _SLOW = 20480  # of torch's rule when it takes oneDNN (ConvParams::use_mkldnn)
 
 
 def together(volume: Float[Tensor, "b c k h w"]) -> Float[Tensor, "b c k h w"]:
     """The same volume with the channels of a voxel beside each other in memory, on a CPU."""
-    if volume.device.type != "cpu":
+    if volume.device.type != "cpu" or exporting():
         return volume
     return volume.contiguous(memory_format=torch.channels_last_3d)
 
 
 def convolved(
     x: Float[Tensor, "b c k h w"],
-    weight: Float[Tensor, "_o _i 3 3 3"],
+    weight: Float[Tensor, "_o _i _s _s _s"],
     bias: Float[Tensor, "_n"] | None = None,
     *,
     stride: int = 1,
     up: bool = False,
 ) -> Float[Tensor, "b _n _k _h _w"]:
-    """A 3x3x3 convolution with a border of zeros; all three sizes are divided by `stride`, rounded
-    up. up: the transposed one instead, which doubles them; its weight is (inputs, outputs, ...).
+    """A convolution (of odd sides) with a border of zeros; all three sizes are divided by `stride`,
+    rounded up. up: the transposed one of side 3 or 4 instead, which doubles them; its weight is
+    (inputs, outputs, ...).
     """
     x = together(x)
     twice = _is_slow(x)
     if twice:
         x = x.expand(2, -1, -1, -1, -1)
     if up:
-        out = functional.conv_transpose3d(x, weight, bias, 2, 1, 1)
+        out = functional.conv_transpose3d(x, weight, bias, 2, 1, weight.shape[-1] % 2)
     else:
-        out = functional.conv3d(x, weight, bias, stride, 1)
+        out = functional.conv3d(x, weight, bias, stride, weight.shape[-1] // 2)
     return out[:1] if twice else out
 
 
 def _is_slow(x: Tensor) -> bool:
     """Whether torch would not take oneDNN for it. What is exported runs elsewhere."""
-    # torch 2.6 has no is_exporting
-    if getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)():
+    if exporting():
         return False
     if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return False
@@ -62,11 +63,18 @@ class Conv3d(nn.Module):
     """`convolved` with weights of its own, with or without a bias; `up` doubles the sizes."""
 
     def __init__(
-        self, inputs: int, outputs: int, stride: int = 1, *, bias: bool = False, up: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int = 1,
+        *,
+        side: int = 3,
+        bias: bool = False,
+        up: bool = False,
     ) -> None:
         super().__init__()
         made: Any = nn.ConvTranspose3d if up else nn.Conv3d
-        plain = made(inputs, outputs, 3, bias=bias)  # for its shapes and how it starts
+        plain = made(inputs, outputs, side, bias=bias)  # for its shapes and how it starts
         self.weight = plain.weight
         self.bias = plain.bias
         self.stride, self.up = stride, up
@@ -77,7 +85,7 @@ class Conv3d(nn.Module):
 
 
 class ConvNorm3d(nn.Sequential):
-    """`Conv3d`, batch normalisation, ReLU unless `last`.
+    """`Conv3d`, batch normalisation, ReLU unless `last`, its slope below 0 being `slope`.
 
     Without gradients and in evaluation mode the normalisation is multiplied into the weights: a
     volume need not be read and written once more, nor kept twice.
@@ -89,13 +97,15 @@ class ConvNorm3d(nn.Sequential):
         outputs: int,
         stride: int = 1,
         *,
+        side: int = 3,
         last: bool = False,
         bias: bool = False,
         up: bool = False,
+        slope: float = 0.0,
     ) -> None:
-        conv = Conv3d(inputs, outputs, stride, bias=bias, up=up)
+        conv = Conv3d(inputs, outputs, stride, side=side, bias=bias, up=up)
         super().__init__(conv, nn.BatchNorm3d(outputs))
-        self.last = last
+        self.last, self.slope = last, slope
 
     def forward(self, x: Float[Tensor, "b c k h w"]) -> Float[Tensor, "b _n _k _h _w"]:
         """x: any size."""
@@ -109,4 +119,21 @@ class ConvNorm3d(nn.Sequential):
             axis = (1, -1, 1, 1, 1) if conv.up else (-1, 1, 1, 1, 1)
             weight, bias = conv.weight * scale.view(axis), norm.bias + offset * scale
             out = convolved(x, weight, bias, stride=conv.stride, up=conv.up)
-        return out if self.last else functional.relu_(out)
+        if self.last:
+            return out
+        return functional.leaky_relu_(out, self.slope) if self.slope else functional.relu_(out)
+
+
+class PlainResidual3d(nn.Module):
+    """x + two convolutions of x, without a ReLU after the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvNorm3d(channels, channels), ConvNorm3d(channels, channels, last=True)
+        )
+
+    def forward(self, x: Float[Tensor, "b c k h w"]) -> Float[Tensor, "b c k h w"]:
+        """x: any size."""
+        change: Tensor = self.body(x)
+        return change + x

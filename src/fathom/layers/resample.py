@@ -32,6 +32,18 @@ def warp_right(
     return out, inside[:, None]
 
 
+def sampled(
+    image: Float[Tensor, "b c _h _w"], at: Float[Tensor, "b 2 h w"]
+) -> Float[Tensor, "b c h w"]:
+    """The image at the positions `at` (x and y in its pixels), linear between pixels, 0 outside."""
+    height, width = image.shape[-2:]
+    x, y = (2 * at[:, 0] + 1) / width - 1, (2 * at[:, 1] + 1) / height - 1
+    grid = torch.stack([x, y], dim=-1)
+    return functional.grid_sample(
+        image, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+
+
 def to_size(disparity: Float[Tensor, "b c _h _w"], size: tuple[int, int]) -> Tensor:
     """`disparity` brought to (height, width), linearly; its values stay.
 

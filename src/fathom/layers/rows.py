@@ -47,7 +47,7 @@ class RowCorrelation:
 
     def _looked_up(self, volume: tuple[Tensor, ...], at: Tensor) -> Tensor:
         return torch.cat(
-            [_around(level, at / 2**i, self.radius) for i, level in enumerate(volume)], dim=-1
+            [around(level, at / 2**i, self.radius) for i, level in enumerate(volume)], dim=-1
         )
 
 
@@ -58,13 +58,15 @@ def row_correlation(
     radius: int,
     *,
     stored: bool = True,
+    scaled: bool = True,
 ) -> RowCorrelation:
     """The products of all features of a row divided by sqrt(c); in float32 whatever comes.
 
     stored: keep the volume (h w w' floats and as much again for the coarser levels) or make it
-    anew at each lookup.
+    anew at each lookup. scaled: False leaves out the division.
     """
-    rows = (left.float() / math.sqrt(left.shape[1])).permute(0, 2, 3, 1).contiguous()
+    rows = left.float() / (math.sqrt(left.shape[1]) if scaled else 1.0)
+    rows = rows.permute(0, 2, 3, 1).contiguous()
     columns = right.float().permute(0, 2, 1, 3).contiguous()
     volume = _levels(rows, columns, levels, radius) if stored else None
     return RowCorrelation(rows, columns, levels, radius, volume)
@@ -83,26 +85,37 @@ def _channels_first(found: Tensor) -> Tensor:
 def _levels(left: Tensor, right: Tensor, count: int, radius: int) -> tuple[Tensor, ...]:
     """The volume at each scale, with as many zeros on both sides as a lookup can see."""
     with torch.autocast(left.device.type, enabled=False):
-        level = torch.matmul(left, right)
+        return pyramid(torch.matmul(left, right), count, radius)
+
+
+def pyramid(volume: Float[Tensor, "*s n"], count: int, radius: int) -> tuple[Tensor, ...]:
+    """The volume and coarser ones along its last axis, means of pairs of the one before, with as
+    many zeros on both sides as `around` can see."""
     room = (2 * radius + 1, 2 * radius + 2)
-    made = [functional.pad(level, room)]
+    made = [functional.pad(volume, room)]
     for _ in range(count - 1):
-        pairs = level.shape[-1] // 2
-        level = (level[..., 0 : 2 * pairs : 2] + level[..., 1 : 2 * pairs : 2]) * 0.5
-        made.append(functional.pad(level, room))
+        pairs = volume.shape[-1] // 2
+        volume = (volume[..., 0 : 2 * pairs : 2] + volume[..., 1 : 2 * pairs : 2]) * 0.5
+        made.append(functional.pad(volume, room))
     return tuple(made)
 
 
-def _around(level: Tensor, at: Tensor, radius: int) -> Tensor:
-    """(b, h, w, 2 r + 1): the padded level at `at` - r .. `at` + r.
+def around(
+    level: Float[Tensor, "b *c h w _n"], at: Float[Tensor, "b h w"], radius: int
+) -> Float[Tensor, "b *c h w _m"]:
+    """A level of a `pyramid` at `at` - r .. `at` + r, linear between its entries, 0 outside; with
+    or without an axis of channels, which all are looked up at the same places.
 
-    All these positions lie equally far between two pixels, so 2 r + 2 neighbours serve them all.
+    All these positions lie equally far between two entries, so 2 r + 2 neighbours serve them all.
     """
     width = level.shape[-1] - 4 * radius - 3
     # beyond these bounds everything that is seen is 0; not a number is nowhere
     at = torch.nan_to_num(at, nan=-math.inf).clamp(-radius - 1, width + radius)
     low = at.floor()
     steps = torch.arange(radius + 1, 3 * radius + 3, device=at.device)
-    near = level.gather(3, low.long()[..., None] + steps)
-    share = (at - low)[..., None]
+    index, share = low.long()[..., None] + steps, (at - low)[..., None]
+    if level.ndim > index.ndim:
+        index = index[:, None].expand(-1, level.shape[1], -1, -1, -1)
+        share = share[:, None]
+    near = level.gather(-1, index)
     return near[..., :-1] * (1 - share) + near[..., 1:] * share

@@ -74,9 +74,11 @@ def _other(file: PathLike, name: str, problem: str, expected: str) -> InputError
 
 def renamed(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
     """The same tensors with their modules called otherwise: `names` has module -> module, and the
-    last part of a tensor's name stays. Modules that are not in `names` keep theirs."""
+    last part of a tensor's name stays. Modules that are not in `names` keep theirs; the net itself
+    is called ""."""
     parts = ((name.rpartition("."), values) for name, values in state.items())
-    return {f"{names.get(m, m)}{dot}{leaf}": values for (m, dot, leaf), values in parts}
+    found = ((names.get(module, module), leaf, values) for (module, _, leaf), values in parts)
+    return {f"{m}.{leaf}" if m else leaf: values for m, leaf, values in found}
 
 
 def counted(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from fathom.core.arrays import Float
 from fathom.core.errors import InputError
 
 _AXES = 4
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours in 0..1
 
 
 class StereoOutput(NamedTuple):
@@ -16,17 +17,19 @@ class StereoOutput(NamedTuple):
     disparities: the outputs, finest and last first; each (b, 1, h_i, w_i) with h_i <= h, in pixels
     of the full image whatever its own size. The first has the full size. confidence: logits
     (b, 1, h, w) of P(|error of the first| <= 1 px), or None. scores: logits (b, k, h', w') of
-    disparities 0, s, 2 s, ... in pixels of the full image, s = h / h', or None.
+    disparities 0, s, 2 s, ... in pixels of the full image, s = h / h', or None. inner: what a net's
+    own loss wants to see besides, as that loss says; in training only.
     """
 
     disparities: tuple[Tensor, ...]
     confidence: Tensor | None = None
     scores: Tensor | None = None
+    inner: Any = None
 
     def float(self) -> "StereoOutput":
         """The same in float32: bfloat16 holds a disparity of 100 to half a pixel only."""
         rest = (None if t is None else t.float() for t in (self.confidence, self.scores))
-        return StereoOutput(tuple(d.float() for d in self.disparities), *rest)
+        return StereoOutput(tuple(d.float() for d in self.disparities), *rest, self.inner)
 
 
 def as_output(given: Any) -> StereoOutput:
@@ -38,7 +41,7 @@ def as_output(given: Any) -> StereoOutput:
     if isinstance(given, tuple) and 1 <= len(given) <= len(StereoOutput._fields):
         found = StereoOutput(*given)
         outputs = found.disparities
-        extra = tuple(t for t in found[1:] if t is not None)
+        extra = tuple(t for t in (found.confidence, found.scores) if t is not None)
         fits = isinstance(outputs, tuple | list) and len(outputs) > 0
         if fits and all(isinstance(t, Tensor) and t.ndim == _AXES for t in (*outputs, *extra)):
             return found._replace(disparities=tuple(outputs)).float()
@@ -69,6 +72,12 @@ class StereoNet(Protocol):
     ) -> StereoOutput:
         """The disparities of the left view, and a confidence where the net has one."""
         ...
+
+
+def imagenet_colours(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """RGB in 0..255 with ImageNet's mean and spread taken off, as nets of its tradition want it."""
+    mean, std = (image.new_tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
+    return (image / 255 - mean) / std
 
 
 def require_size(image: Tensor, divisor: int, smallest: int = 1) -> None:

@@ -1,5 +1,7 @@
 """Cost volumes over disparities, and what is read from them."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -34,6 +36,21 @@ def correlation(
     short = flat[..., : block * (3 * block - 1)]
     band = short.reshape(batch, height, count * block, 3 * block - 1)
     return band[:, :, :width, block - 1 : block - 1 + levels].permute(0, 3, 1, 2)
+
+
+def group_correlation(
+    left: Float[Tensor, "b c h w"], right: Float[Tensor, "b c h w"], levels: int, groups: int
+) -> Float[Tensor, "b _g k h w"]:
+    """Group i, level k at x: mean over the group's channels of left(x) right(x - k); 0 where x - k
+    leaves the image. The channels are cut into `groups` of equal size, in their order.
+
+    Guo et al., "GwcNet", CVPR 2019, eq. 2.
+    """
+    batch, channels, height, width = left.shape
+    each = channels // groups
+    rows, columns = (t.reshape(batch * groups, each, height, width) for t in (left, right))
+    found = correlation(rows, columns, levels) / each
+    return found.reshape(batch, groups, levels, height, width)
 
 
 def soft_histogram(
@@ -109,8 +126,25 @@ def soft_argmax(
     """
     p = scores.float().softmax(dim=1)
     steps = torch.arange(scores.shape[1], device=scores.device, dtype=p.dtype)
-    mean = torch.einsum("bkhw,k->bhw", p, steps)[:, None]
+    if torch.is_autocast_enabled(p.device.type):  # bfloat16 holds 100 to half a pixel only
+        with torch.autocast(p.device.type, enabled=False):
+            mean = torch.einsum("bkhw,k->bhw", p, steps)[:, None]
+    else:
+        mean = torch.einsum("bkhw,k->bhw", p, steps)[:, None]
     return mean, torch.logit(mass_near(p.detach(), mean.detach()), eps=1e-4)
+
+
+def enlarged_argmax(
+    scores: Float[Tensor, "b 1 k h w"], size: tuple[int, int, int], *, align_corners: bool = False
+) -> tuple[Float[Tensor, "b 1 _h _w"], Float[Tensor, "b 1 _h _w"]]:
+    """`soft_argmax` of scores that were brought to (levels, height, width), linearly.
+
+    Chang and Chen, "PSMNet", CVPR 2018, section 3.5.
+    """
+    full = functional.interpolate(
+        scores.float(), size=size, mode="trilinear", align_corners=align_corners
+    )
+    return soft_argmax(full[:, 0])
 
 
 def mass_near(
@@ -123,3 +157,41 @@ def mass_near(
     inside = (near >= 0) & (near < levels)
     chosen = probabilities.gather(1, near.clamp(0, levels - 1))
     return (chosen * share * inside).sum(dim=1, keepdim=True)
+
+
+def top_argmax(
+    scores: Float[Tensor, "b k h w"], count: int, levels: Tensor | None = None
+) -> Float[Tensor, "b 1 h w"]:
+    """The mean level under the softmax of the `count` highest scores alone: the likelier of two
+    surfaces is met, where a mean over all levels would lie between them.
+
+    levels: (b, k, h, w), what each score stands for; default 0, 1, 2, ... Bangunharcana et al.,
+    "CoEx", IROS 2021, section III-D.
+    """
+    best, at = scores.topk(count, dim=1)
+    values = at.to(best.dtype) if levels is None else levels.gather(1, at)
+    return (best.softmax(dim=1) * values).sum(dim=1, keepdim=True)
+
+
+def spread_logit(
+    scores: Float[Tensor, "b k h w"],
+    level: Float[Tensor, "b 1 h w"],
+    step: float,
+    levels: Tensor | None = None,
+) -> Float[Tensor, "b 1 h w"]:
+    """The logit of the probability that the softmax of the scores gives to an error of at most 1 px
+    of `level`, where levels lie `step` pixels apart.
+
+    A mean of m + f levels needs a variance of f (1 - f) at least, said in whole levels; what the
+    distribution has beyond that is taken for the spread s^2 of Laplace's law, as in
+    `fathom.core.uncertainty`: P(|e| <= 1) = 1 - exp(-sqrt(2) / s). levels: as in `top_argmax`.
+    """
+    p = scores.detach().float().softmax(dim=1)
+    level = level.detach()
+    if levels is None:
+        levels = torch.arange(scores.shape[1], device=p.device, dtype=p.dtype).view(1, -1, 1, 1)
+    variance = (p * (levels - level).square()).sum(dim=1, keepdim=True)
+    between = level - level.floor()
+    beyond = (variance - between * (1 - between)).clamp(min=1e-6)
+    ratio = math.sqrt(2) / (step * beyond.sqrt())
+    return torch.logit(-torch.expm1(-ratio), eps=1e-4)

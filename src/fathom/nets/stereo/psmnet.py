@@ -15,7 +15,7 @@ within 1 px of its mean. What images are extended with is the estimator's matter
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +24,15 @@ from torch.nn import functional
 from fathom.core.arrays import Float
 from fathom.core.errors import UsageError
 from fathom.layers.blocks import ConvNorm
-from fathom.layers.conv3d import Conv3d, ConvNorm3d
+from fathom.layers.conv3d import Conv3d, ConvNorm3d, PlainResidual3d
 from fathom.layers.state import counted, renamed
-from fathom.layers.stereo import StereoOutput, require_size
-from fathom.layers.volume import concat_volume, soft_argmax
+from fathom.layers.stereo import StereoOutput, imagenet_colours, require_size
+from fathom.layers.trunk import official_names, stages, start, stem
+from fathom.layers.volume import concat_volume, enlarged_argmax
+from fathom.published.frame import MEAN_COLOUR, Frame
 from fathom.published.record import Licences, Weights
 
 _CELL = 4
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours in 0..1
 
 
 @dataclass(frozen=True)
@@ -78,43 +79,14 @@ class PSMNetConfig:
         return _CELL * max(self.pools)
 
 
-class _Block(nn.Module):
-    """x + two convolutions of x, without a ReLU after the sum."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int, dilation: int) -> None:
-        super().__init__()
-        self.first = ConvNorm(inputs, outputs, 3, stride, dilation=dilation)
-        self.second = ConvNorm(outputs, outputs, last=True, dilation=dilation)
-        same = stride == 1 and inputs == outputs
-        self.skip = None if same else ConvNorm(inputs, outputs, 1, stride, last=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        change: Tensor = self.second(self.first(x))
-        return change + (x if self.skip is None else self.skip(x))
-
-
 class _Features(nn.Module):
     """Descriptions at a quarter of the size, with the means over large cells beside them."""
 
     def __init__(self, config: PSMNetConfig) -> None:
         super().__init__()
         c = config.width
-        self.stem = nn.Sequential(ConvNorm(3, c, stride=2), ConvNorm(c, c), ConvNorm(c, c))
-        made = zip((c, c, 2 * c, 4 * c), (c, 2 * c, 4 * c, 4 * c), config.blocks, strict=True)
-        self.stages = nn.ModuleList(
-            nn.Sequential(
-                *(
-                    _Block(
-                        inputs if i == 0 else outputs,
-                        outputs,
-                        2 if (stage, i) == (1, 0) else 1,
-                        2 if stage == 3 else 1,
-                    )
-                    for i in range(count)
-                )
-            )
-            for stage, (inputs, outputs, count) in enumerate(made)
-        )
+        self.stem = stem(c)
+        self.stages = stages(c, config.blocks)
         self.pools = config.pools
         self.align_corners = config.align_corners
         self.pyramid = nn.ModuleList(ConvNorm(4 * c, c, 1) for _ in config.pools)
@@ -137,20 +109,6 @@ class _Features(nn.Module):
         ]
         out: Tensor = self.project(self.fuse(torch.cat([early, late, *reversed(means)], dim=1)))
         return out
-
-
-class _Pair3d(nn.Module):
-    """x + two convolutions of x."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            ConvNorm3d(channels, channels), ConvNorm3d(channels, channels, last=True)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        change: Tensor = self.body(x)
-        return change + x
 
 
 class _Hourglass(nn.Module):
@@ -184,23 +142,18 @@ class PSMNet(nn.Module):
     Raises `InputError` for sizes that the net cannot take.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, config: PSMNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or PSMNetConfig()
         c = config.width
         self.features = _Features(config)
         self.enter = nn.Sequential(ConvNorm3d(2 * c, c), ConvNorm3d(c, c))
-        self.pairs = nn.ModuleList(_Pair3d(c) for _ in range(1 if config.stacked else 4))
+        self.pairs = nn.ModuleList(PlainResidual3d(c) for _ in range(1 if config.stacked else 4))
         self.hourglasses = nn.ModuleList(_Hourglass(c) for _ in range(3 * config.stacked))
         self.heads = nn.ModuleList(
             nn.Sequential(ConvNorm3d(c, c), Conv3d(c, 1)) for _ in range(3 if config.stacked else 1)
         )
-        self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
-        self.apply(_start)
+        self.apply(start)
 
     def forward(
         self, left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]
@@ -216,7 +169,7 @@ class PSMNet(nn.Module):
 
     def described(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c _h _w"]:
         """Descriptions at a quarter of the size."""
-        out: Tensor = self.features((image / 255 - self.mean) / self.std)
+        out: Tensor = self.features(imagenet_colours(image))
         return out
 
     def scored(self, left: Tensor, right: Tensor) -> list[Float[Tensor, "b 1 _k _h _w"]]:
@@ -237,16 +190,7 @@ class PSMNet(nn.Module):
 
     def read(self, scores: Tensor, size: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
         """The disparity and its confidence's logit at full size; size: (disparities, h, w)."""
-        full = functional.interpolate(
-            scores.float(), size=size, mode="trilinear", align_corners=self.config.align_corners
-        )
-        return soft_argmax(full[:, 0])
-
-
-def _start(module: nn.Module) -> None:
-    """First weights as the authors set them; transposed convolutions keep torch's."""
-    if isinstance(module, nn.Conv2d) or (isinstance(module, Conv3d) and not module.up):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        return enlarged_argmax(scores, size, align_corners=self.config.align_corners)
 
 
 _PARTS = ("down.{}", "inner.{}", "deeper.{}", "deepest.{}", "rise.{}", "out.{}")
@@ -255,16 +199,8 @@ _THEIRS = ("conv1.0.{}", "conv2.{}", "conv3.0.{}", "conv4.0.{}", "conv5.{}", "co
 
 def _names(stacked: bool) -> dict[str, str]:
     """Official module -> ours, for all that have tensors."""
-    blocks = PSMNetConfig().blocks
-    pairs = [("lastconv.0.{}", "fuse.{}")]
-    pairs += [(f"firstconv.{2 * i}.{{}}", f"stem.{i}.{{}}") for i in range(3)]
+    pairs = [*official_names(PSMNetConfig().blocks), ("lastconv.0.{}", "fuse.{}")]
     pairs += [(f"branch{i + 1}.1.{{}}", f"pyramid.{i}.{{}}") for i in range(4)]
-    for stage, count in enumerate(blocks):
-        for i in range(count):
-            theirs, ours = f"layer{stage + 1}.{i}", f"stages.{stage}.{i}"
-            pairs.append((f"{theirs}.conv1.0.{{}}", f"{ours}.first.{{}}"))
-            pairs.append((f"{theirs}.conv2.{{}}", f"{ours}.second.{{}}"))
-            pairs.append((f"{theirs}.downsample.{{}}", f"{ours}.skip.{{}}"))
     pairs = [("feature_extraction." + a, "features." + b) for a, b in pairs]
     pairs += [(f"dres0.{2 * i}.{{}}", f"enter.{i}.{{}}") for i in range(2)]
     for k in range(1 if stacked else 4):
@@ -329,6 +265,17 @@ WEIGHTS = (
         "'KITTI 2012'",
     ),
 )
+
+
+_FRAME = Frame(
+    builder="psmnet", levels=192, step=16, divisor=16, smallest=256, place="above",
+    border=MEAN_COLOUR, voxel_bytes=16, options=("align_corners",),
+)  # fmt: skip
+FRAMES = {
+    "psmnet": _FRAME,
+    "psmnet-basic": replace(_FRAME, builder="psmnet_basic", step=4, voxel_bytes=12),
+}
+"""The authors extend images by what becomes 0, and none below 256 px."""
 
 
 def psmnet(*, max_disparity: int = 192, align_corners: bool = False) -> PSMNet:

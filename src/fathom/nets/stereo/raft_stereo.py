@@ -18,7 +18,7 @@ Code: MIT. Weights: no licence of their own is stated. Training data: mostly for
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -26,11 +26,21 @@ from torch import Tensor, nn
 
 from fathom.core.arrays import Float
 from fathom.core.errors import UsageError
-from fathom.layers.encoder import Block, Norm, Trunk, stage
-from fathom.layers.gru import MotionEncoder, MultiScaleGRU
+from fathom.layers.encoder import (
+    Block,
+    Norm,
+    Trunk,
+    UnitContext,
+    keep_norms,
+    start_encoder,
+    with_twins,
+    without_twins,
+)
+from fathom.layers.gru import MotionEncoder, MultiScaleGRU, joined_gates, split_gates
 from fathom.layers.resample import convex_upsample
 from fathom.layers.rows import row_correlation, volume_bytes
 from fathom.layers.stereo import StereoOutput, require_size
+from fathom.published.frame import Frame
 from fathom.published.record import Licences, Weights
 
 Correlation = Literal["auto", "reg", "alt"]
@@ -95,23 +105,6 @@ class RaftStereoConfig:
         return 32
 
 
-class _Heads(nn.Module):
-    """At one scale, the first state of its unit and what the unit's context is made of."""
-
-    def __init__(self, inputs: int, outputs: int, norm: Norm, *, plain: bool) -> None:
-        super().__init__()
-        self.state, self.context = (
-            nn.Sequential(
-                *([] if plain else [Block(inputs, inputs, norm)]),
-                nn.Conv2d(inputs, outputs, 3, padding=1),
-            )
-            for _ in range(2)
-        )
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.tanh(self.state(x)), torch.relu(self.context(x))
-
-
 class RaftStereo(nn.Module):
     """left, right (b, 3, h, w) in 0..255, h and w multiples of `config.cell`; `start`
     (b, 1, h / cell, w / cell): disparities in full pixels to begin with, default 0.
@@ -126,13 +119,7 @@ class RaftStereo(nn.Module):
         self.config = c = config or RaftStereoConfig()
         top, norm = c.widths[-1], c.context_norm
         self.trunk = Trunk(c.widths, norm, c.downsample)
-        self.coarser = nn.ModuleList(stage(top, top, norm, 2) for _ in range(2))
-        self.heads = nn.ModuleList(
-            _Heads(top, c.hidden, norm, plain=scale == 2) for scale in range(3)
-        )
-        self.contexts = nn.ModuleList(
-            nn.Conv2d(c.hidden, 3 * c.hidden, 3, padding=1) for _ in range(c.layers)
-        )
+        self.context = UnitContext(top, c.hidden, norm, c.layers)
         if c.shared_backbone:
             self.compared = nn.Sequential(
                 Block(top, top, "instance"), nn.Conv2d(top, c.matched, 3, padding=1)
@@ -146,7 +133,9 @@ class RaftStereo(nn.Module):
         self.units = MultiScaleGRU(c.hidden, 2 * half, c.layers)
         self.move = _two(c.hidden, 2, 3)
         self.mask = _two(c.hidden, 9 * c.cell**2, 1)
-        self._start()
+        start_encoder(self.trunk, *([] if c.shared_backbone else [self.features]))
+        for unused in [self.units.middle, self.units.coarsest][c.layers - 1 :]:
+            unused.requires_grad_(False)
 
     def forward(
         self,
@@ -181,18 +170,12 @@ class RaftStereo(nn.Module):
         both = torch.cat([left, right])
         if self.config.shared_backbone:
             trunk = self.trunk(both)
-            scales = [trunk[: len(left)]]
+            ours = trunk[: len(left)]
             first, second = self.compared(trunk).chunk(2)
         else:
-            scales = [self.trunk(left)]
+            ours = self.trunk(left)
             first, second = self.features(both).chunk(2)
-        for coarser in self.coarser[: self.config.layers - 1]:
-            scales.append(coarser(scales[-1]))
-        states, contexts = [], []
-        for i, scale in enumerate(scales):
-            state, context = self.heads[i](scale)
-            states.append(state)
-            contexts.append(self.contexts[i](context))
+        states, contexts = self.context(ours)
         return states, contexts, first, second
 
     def updated(
@@ -214,9 +197,7 @@ class RaftStereo(nn.Module):
     def train(self, mode: bool = True) -> "RaftStereo":
         """As of any module, but batch norms keep the statistics they came with."""
         super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        keep_norms(self)
         return self
 
     def _stored(self, features: Tensor) -> bool:
@@ -225,19 +206,6 @@ class RaftStereo(nn.Module):
             return c.correlation == "reg"
         height, width = features.shape[-2:]
         return len(features) * volume_bytes(height, width, c.levels, c.radius) <= _STORED
-
-    def _start(self) -> None:
-        """First weights as the authors'; what does not run takes no gradient."""
-        encoders = [self.trunk, self.coarser, self.heads]
-        if not self.config.shared_backbone:
-            encoders.append(self.features)
-        for module in (m for encoder in encoders for m in encoder.modules()):
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        unused = [*self.coarser[self.config.layers - 1 :], *self.heads[self.config.layers :]]
-        unused += [self.units.middle, self.units.coarsest][self.config.layers - 1 :]
-        for module in unused:
-            module.requires_grad_(False)
 
 
 def _two(hidden: int, outputs: int, side: int) -> nn.Sequential:
@@ -256,15 +224,15 @@ _NAMES = tuple(
     cnet.layer1. trunk.3.
     cnet.layer2. trunk.4.
     cnet.layer3. trunk.5.
-    cnet.layer4. coarser.0.
-    cnet.layer5. coarser.1.
-    cnet.outputs08.0. heads.0.state.
-    cnet.outputs08.1. heads.0.context.
-    cnet.outputs16.0. heads.1.state.
-    cnet.outputs16.1. heads.1.context.
-    cnet.outputs32.0. heads.2.state.0.
-    cnet.outputs32.1. heads.2.context.0.
-    context_zqr_convs. contexts.
+    cnet.layer4. context.coarser.0.
+    cnet.layer5. context.coarser.1.
+    cnet.outputs08.0. context.heads.0.state.
+    cnet.outputs08.1. context.heads.0.context.
+    cnet.outputs16.0. context.heads.1.state.
+    cnet.outputs16.1. context.heads.1.context.
+    cnet.outputs32.0. context.heads.2.state.0.
+    cnet.outputs32.1. context.heads.2.context.0.
+    context_zqr_convs. context.contexts.
     fnet.conv1. features.0.0.
     fnet.layer1. features.0.3.
     fnet.layer2. features.0.4.
@@ -276,9 +244,6 @@ _NAMES = tuple(
     update_block.encoder.convf1. motion.flow.0.
     update_block.encoder.convf2. motion.flow.2.
     update_block.encoder.conv. motion.both.
-    update_block.gru08.convq. units.finest.candidate.
-    update_block.gru16.convq. units.middle.candidate.
-    update_block.gru32.convq. units.coarsest.candidate.
     update_block.gru08. units.finest.
     update_block.gru16. units.middle.
     update_block.gru32. units.coarsest.
@@ -296,32 +261,14 @@ def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     The gates convz and convr of a unit become one tensor; `norm3` of a block, the same memory as
     its `downsample.1`, goes.
     """
-    out: dict[str, Tensor] = {}
-    for name, values in state.items():
-        if ".norm3." in name and name.replace(".norm3.", ".downsample.1.") in state:
-            continue
-        ours = _renamed(name, 0, 1).replace(".downsample.", ".skip.")
-        if ".convz." in name and (other := name.replace(".convz.", ".convr.")) in state:
-            out[ours.replace(".convz.", ".gates.")] = torch.cat([values, state[other]])
-        elif ".convr." not in name or name.replace(".convr.", ".convz.") not in state:
-            out[ours] = values
-    return out
+    own = joined_gates(without_twins(state))
+    return {_renamed(k, 0, 1).replace(".downsample.", ".skip."): v for k, v in own.items()}
 
 
 def unconvert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our tensors under their official names: `convert` undone."""
-    out = {}
-    for name, values in state.items():
-        theirs = _renamed(name, 1, 0).replace(".skip.", ".downsample.")
-        if ".gates." in name:
-            z, r = values.chunk(2)
-            out[theirs.replace(".gates.", ".convz.")] = z
-            out[theirs.replace(".gates.", ".convr.")] = r
-            continue
-        out[theirs] = values
-        if ".downsample.1." in theirs:
-            out[theirs.replace(".downsample.1.", ".norm3.")] = values
-    return out
+    theirs = {_renamed(k, 1, 0).replace(".skip.", ".downsample."): v for k, v in state.items()}
+    return with_twins(split_gates(theirs))
 
 
 def _renamed(name: str, given: int, wanted: int) -> str:
@@ -390,11 +337,26 @@ REALTIME = RaftStereoConfig(
 )
 
 
-def raft_stereo(*, shared_backbone: bool = False, context_norm: Norm = "batch") -> RaftStereo:
-    """The default network, untrained; shared_backbone, context_norm: see `RaftStereoConfig`."""
-    return RaftStereo(RaftStereoConfig(shared_backbone=shared_backbone, context_norm=context_norm))
+_FRAME = Frame(
+    builder="raft_stereo", levels=None, place="centre", pixel_bytes=3000, options=("iterations",)
+)
+FRAMES = {
+    "raft-stereo": _FRAME,
+    "raft-stereo-realtime": replace(_FRAME, builder="raft_stereo_realtime", pixel_bytes=800),
+}
 
 
-def raft_stereo_realtime() -> RaftStereo:
-    """The fast variant, untrained: 1/8 of the size, two sizes of units, 7 iterations."""
-    return RaftStereo(REALTIME)
+def raft_stereo(
+    *, shared_backbone: bool = False, context_norm: Norm = "batch", iterations: int = 32
+) -> RaftStereo:
+    """The default network, untrained; the parameters: see `RaftStereoConfig`."""
+    return RaftStereo(
+        RaftStereoConfig(
+            shared_backbone=shared_backbone, context_norm=context_norm, iterations=iterations
+        )
+    )
+
+
+def raft_stereo_realtime(*, iterations: int = 7) -> RaftStereo:
+    """The fast variant, untrained: 1/8 of the size, two sizes of units."""
+    return RaftStereo(replace(REALTIME, iterations=iterations))
