@@ -10,7 +10,13 @@ Training data are procedural scenes alone. Whoever trains makes them once, into 
 import argparse
 import os
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from fathom.classical.channels import pair_channels
 from fathom.classical.native import prepare_kernels
@@ -31,19 +37,87 @@ LOOKS = 4
 SEED = 20261121
 
 
-def scenes(count: int) -> Kept:
-    """`count` looks, four of each scene, 512x256, made when they are first asked for."""
-    settings = SceneSettings(width=640, height=352)
-    augmentation = AugmentSettings(width=WIDTH, height=HEIGHT, hide=0.25, most_patch=140)
-    looks = Looks(Scenes(settings, SEED, -(-count // LOOKS)), augmentation, LOOKS)
-    return Kept(looks, HOME / "looks-1")
+@dataclass(frozen=True)
+class Kind:
+    """One kind of look. share: of all. scene, look: what differs from the defaults."""
+
+    name: str
+    share: float
+    scene: Mapping[str, Any]
+    look: Mapping[str, Any]
+
+
+_RARE = {"unusual": 0.1, "nearest": 0.12, "night": 0.02, "glossy": 0.05, "plain": 0.1}
+KINDS = (
+    # of `sgm`'s disparities 6 % are wrong by more than 2 px, 4 % where both cameras see: about what
+    # it misses on the real pairs below
+    Kind(
+        "few",
+        0.45,
+        {**_RARE, "glass": 0.01, "least_objects": 3, "most_objects": 12},
+        {"hide": 0.05, "most_patch": 80, "tilt": 0.05, "uneven": 0.1, "statistics": 0.1,
+         "noise": 0.1, "blur": 0.05},
+    ),  # 9 % and 5 %
+    Kind(
+        "clean",
+        0.25,
+        {**_RARE, "glass": 0.0},
+        {"hide": 0.0, "tilt": 0.0, "uneven": 0.0, "statistics": 0.0, "noise": 0.1, "blur": 0.0},
+    ),  # 15 % and 11 %
+    Kind(
+        "easy",
+        0.15,
+        {"unusual": 0.15, "nearest": 0.12, "night": 0.05, "glossy": 0.08, "glass": 0.02,
+         "plain": 0.15},
+        {"hide": 0.08, "most_patch": 100, "tilt": 0.1, "uneven": 0.12, "statistics": 0.12,
+         "noise": 0.2, "blur": 0.1},
+    ),  # 25 % and 22 %
+    Kind("hard", 0.15, {}, {"hide": 0.25, "most_patch": 140}),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """`count` looks of all kinds, 512x256, made when they are first asked for, in an order that
+    gives the first n of them the same shares."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> StereoSample:
+        """Look `index`; its kind is drawn by lot."""
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        lot = np.random.default_rng([SEED, index // LOOKS]).random()
+        for number, kind in enumerate(KINDS):  # noqa: B007  # used after the loop
+            lot -= kind.share
+            if lot < 0:
+                break
+        return _looks(number)[index]
+
+
+@lru_cache(maxsize=None)
+def _looks(number: int) -> Kept:
+    kind = KINDS[number]
+    settings = SceneSettings(width=640, height=352, **kind.scene)
+    augmentation = AugmentSettings(width=WIDTH, height=HEIGHT, **kind.look)
+    looks = Looks(Scenes(settings, SEED + number, 1 << 20), augmentation, LOOKS)
+    return Kept(looks, HOME / f"looks-2-{kind.name}")
+
+
+def scenes(count: int) -> Mixed:
+    """`count` looks, four of each scene."""
+    return Mixed(count)
 
 
 def _channels(pair: StereoPair) -> Array:
-    return pair_channels(pair, SGM(max_disparity=min(MAX_DISPARITY, pair.size[0] - 1), threads=1))
+    # the range that `sgm` itself takes, as the estimator does
+    return pair_channels(pair, SGM(threads=1))
 
 
-EVIDENCE = KeptEvidence(_channels, HOME / "evidence-2", "sgm 192, 6 channels")
+EVIDENCE = KeptEvidence(_channels, HOME / "evidence-3", "sgm, its own range, 6 channels")
 
 
 def real() -> list[StereoSample]:
@@ -51,6 +125,12 @@ def real() -> list[StereoSample]:
     shared = Path(os.environ.get("FATHOM_SHARED", "../shared")) / "data" / "pairs_gt"
     folders = sorted(p.parent for p in shared.rglob("disp_left.npy"))
     return [motorcycle(), *(read_sample(folder) for folder in folders)]
+
+
+def held_out(count: int = 40) -> list[StereoSample]:
+    """Looks of the first kind that nobody trains on, one of each scene."""
+    looks = _looks(0)
+    return [looks[LOOKS * (100_000 + i)] for i in range(count)]
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from fathom.classical.parallel import run_blocks
 from fathom.core.arrays import Array, Bool, Float32, UInt8
 
 COLOUR = 5.0
-"""Difference of colours, of 255, that counts as an edge. Between 4 and 6, which were the best of 4, 6,
-8, 10, 20 and 40 for Motorcycle from 1 % of its true disparities."""
+"""Difference of colours, of 255, that counts as an edge. Between 4 and 6, which were the best of 4,
+6, 8, 10, 20 and 40 for Motorcycle from 1 % of its true disparities."""
 NEAR = tuple((y, x) for y in (1, 0, -1) for x in (1, 0, -1) if (y, x) != (0, 0))
 """(dy, dx) of the eight neighbours."""
 _LEAST = 1e-6

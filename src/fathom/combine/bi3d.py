@@ -194,7 +194,8 @@ class Bi3DSelective:
         first, last = inside.range or (0, 0)
         end = np.where(found.nearer, np.float32(last), np.float32(first))
         outside = found.nearer | found.farther
-        source = np.where(outside, Source.FILLED, inside.source).astype(np.uint8)
+        known = np.uint8(Source.MATCHED) if inside.source is None else inside.source
+        source = np.where(outside, Source.FILLED, known).astype(np.uint8)
         values = np.where(outside, end, inside.values).astype(np.float32)
         return _judged(
             Disparity(values, inside.confidence, source, inside.range), True, self.confidence
@@ -327,7 +328,7 @@ def _net(
     compiled: bool,
 ) -> Any:
     checked(held[0], model)
-    from fathom.nets.adapter import load_net, torch_device
+    from fathom.nets.adapter import compile_call, load_net, torch_device
     from fathom.nets.stereo.bi3d import bi3d_2d, bi3d_binary
 
     if limits is None:
@@ -336,8 +337,5 @@ def _net(
         net = bi3d_2d(min_disparity=limits[0], max_disparity=limits[1])
     net = load_net(net, held[0], torch_device(device))
     if compiled:
-        import torch
-
-        used = "nearer" if limits is None else "selected"
-        setattr(net, used, torch.compile(getattr(net, used)))
+        compile_call(net, "nearer" if limits is None else "selected")
     return net

@@ -40,6 +40,8 @@ _AGREES = 1.0
 """Semi-global matching confirms the net where both differ by at most so many pixels."""
 _RUNTIME_BYTES = 150 * 10**6
 """What the runtime takes beside the net's own maps; counted where memory is asked for tiles."""
+_SURER = 0.2
+"""Semi-global matching is believed where its confidence exceeds the net's by more than this."""
 _MAP_BYTES = 96
 """Bytes a pixel of the images, evidence and maps that are held beside the net."""
 
@@ -134,6 +136,7 @@ class Learned:
         channels = evidence_channels(evidence, settings)
         prepared.get()
         values, sure = _answer(later.get(), work, channels, plan)
+        values, sure = _surer((values, sure), channels, plan.search.base)
         if plan.search.factor > 1:
             found = self._enlarged(pair, work, (values, sure), plan.search)
         else:
@@ -312,6 +315,17 @@ def _answer(
     values, sure = (np.ascontiguousarray(a[:, beside:]) for a in (values, sure))
     values += np.float32(base)
     return values, np.nan_to_num(sure, nan=0.0)
+
+
+def _surer(
+    net: tuple[Array, Array], evidence: Float32[np.ndarray, "c h w"], base: int
+) -> tuple[Array, Array]:
+    """The net's disparities and confidence, but semi-global matching's own where that is surer by
+    more than `_SURER`: the net moved some values that were right (`experiments/README.md`)."""
+    values, sure = net
+    kept = evidence[5] > sure + np.float32(_SURER)
+    values = np.where(kept, evidence[4] + np.float32(base), values)
+    return values, np.where(kept, evidence[5], sure)
 
 
 def _smooth(evidence: SgmEvidence) -> Array:

@@ -179,12 +179,12 @@ def _case(
 ) -> Case:
     found = model({name: inputs[name] for name in model.inputs})
     height, width = sample.pair.shape
-    inner = (0, 0, *(slice(c, c + n) for c, n in zip(corner, (height, width), strict=True)))
-    maps = [Disparity(given["disparity"][inner]) for given in (wanted, found)]
+    rows, columns = (slice(c, c + n) for c, n in zip(corner, (height, width), strict=True))
+    maps = [Disparity(given["disparity"][0, 0, rows, columns]) for given in (wanted, found)]
     apart = np.abs(maps[1].values - maps[0].values)
     sure: float | None = None
     if "confidence" in wanted:
-        sure = float(np.abs(found["confidence"] - wanted["confidence"])[inner].max())
+        sure = float(np.abs(found["confidence"] - wanted["confidence"])[0, 0, rows, columns].max())
     errors: list[float] = []
     if sample.truth is not None:
         errors = [end_point_error(m, sample.truth) for m in maps]

@@ -52,7 +52,7 @@ def traced_graph(subject: Published, notes: Mapping[str, str]) -> Any:
             torch.onnx.export(
                 net,
                 example,
-                buffer,
+                buffer,  # type: ignore[arg-type]
                 dynamo=False,
                 opset_version=_OPSET,
                 input_names=["left", "right"],
@@ -140,13 +140,16 @@ def _hushed() -> Iterator[None]:
 @contextmanager
 def _operators() -> Iterator[None]:
     """Adds what torch has not told ONNX yet, while open."""
+    # torch's own annotations forget that both are public
+    add: Any = getattr(torch.onnx, "register_custom_op_symbolic")  # noqa: B009
+    remove: Any = getattr(torch.onnx, "unregister_custom_op_symbolic")  # noqa: B009
     for name, function in _MISSING.items():
-        torch.onnx.register_custom_op_symbolic(name, function, _OPSET)
+        add(name, function, _OPSET)
     try:
         yield
     finally:
         for name in _MISSING:
-            torch.onnx.unregister_custom_op_symbolic(name, _OPSET)
+            remove(name, _OPSET)
 
 
 def _expm1(g: Any, x: Any) -> Any:

@@ -1,5 +1,7 @@
 """Whether a net is running, or being written down as a graph for other runtimes."""
 
+from typing import Any
+
 import torch
 
 
@@ -8,4 +10,5 @@ def exporting() -> bool:
     code have no place in it, and sizes must stay what they are, numbers of the input."""
     # torch 2.6 has no is_exporting
     asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
-    return bool(torch.jit.is_tracing() or asked())
+    traced: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
+    return bool(traced() or asked())

@@ -46,7 +46,7 @@ class Classifying:
     @property
     def divisor(self) -> int:
         """Images' sizes must be multiples of this."""
-        return CELL * 2 ** len(self.widths)
+        return CELL << len(self.widths)
 
     @property
     def smallest(self) -> int:

@@ -34,13 +34,12 @@ def plane_sweep(
     """
     ours = functional.pad(left, (0, canvas))
     count = len(planes[0])
-    theirs = torch.stack(
-        [
-            functional.pad(right[i], (plane, canvas - plane))
-            for i, own in enumerate(planes)
-            for plane in own
-        ]
-    ).unflatten(0, (-1, count))
+    moved = [
+        functional.pad(right[i], (plane, canvas - plane))
+        for i, own in enumerate(planes)
+        for plane in own
+    ]
+    theirs = torch.stack(moved).reshape(-1, count, *moved[0].shape)
     return torch.cat([ours[:, None].expand(-1, count, -1, -1, -1), theirs], dim=2)
 
 

@@ -28,8 +28,8 @@ class StereoOutput(NamedTuple):
 
     def float(self) -> "StereoOutput":
         """The same in float32: bfloat16 holds a disparity of 100 to half a pixel only."""
-        rest = (None if t is None else t.float() for t in (self.confidence, self.scores))
-        return StereoOutput(tuple(d.float() for d in self.disparities), *rest, self.inner)
+        sure, scores = (None if t is None else t.float() for t in (self.confidence, self.scores))
+        return StereoOutput(tuple(d.float() for d in self.disparities), sure, scores, self.inner)
 
 
 def as_output(given: Any) -> StereoOutput:

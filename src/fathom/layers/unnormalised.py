@@ -123,6 +123,7 @@ class VolumeAgreement(nn.Module):
         for i, pair in enumerate(self.inner):
             x = x if i == 0 else functional.relu_(self.down[i](x))
             deep = x
+            assert isinstance(pair, nn.Sequential | nn.ModuleList)
             for conv in pair:
                 deep = functional.relu_(conv(deep))
             skips.append(deep)
@@ -142,7 +143,8 @@ def beside(
     theirs, outputs = view.shape[1], conv.weight.shape[0]
     out = convolved(volume, conv.weight[:, theirs:], conv.bias, stride=conv.stride)
     taps = conv.weight[:, :theirs].permute(2, 0, 1, 3, 4).flatten(0, 1)
-    before, at, behind = functional.conv2d(view, taps, None, conv.stride, 1).split(outputs, dim=1)
+    seen = functional.conv2d(view, taps, None, conv.stride, 1)
+    before, at, behind = torch.split(seen, outputs, dim=1)
     out += (before + at + behind)[:, :, None]
     out[:, :, 0] -= before
     if conv.stride == 1:

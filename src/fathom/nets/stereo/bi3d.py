@@ -265,7 +265,7 @@ class Bi3DBinary(nn.Module):
         full = to_size(coarse, (left.shape[-2], left.shape[-1]))
         fine = [
             self.last(leaky(image + functional.conv2d(logits, weight[:, :1], None, 1, 1)))
-            for logits in full.split(1, dim=1)
+            for logits in torch.split(full, 1, dim=1)
         ]
         return coarse, torch.cat(fine, dim=1)
 
