@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ class Mixed:
         return _looks(number)[index]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _looks(number: int) -> Kept:
     kind = KINDS[number]
     settings = SceneSettings(width=640, height=352, **kind.scene)

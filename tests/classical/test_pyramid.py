@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fathom.classical import pyramid, sgm
+from fathom.classical import fill, pyramid, sgm
 from fathom.classical.memory import predict
 from fathom.classical.pyramid import predict_coarse_to_fine, regions, shrinking
 from fathom.classical.sgm import SGM
@@ -131,7 +131,7 @@ def test_the_coarse_pair_is_never_below_the_census_window_nor_above_its_share():
 
 def test_strips_fill_as_the_whole_does(motorcycle, monkeypatch):
     whole = SGM()(motorcycle.pair)
-    monkeypatch.setattr(sgm, "_MANY", 1)
+    monkeypatch.setattr(fill, "LARGE", 1)
     strips = SGM()(motorcycle.pair)
     np.testing.assert_array_equal(strips.source, whole.source)
     # the slopes that a strip fills with look a little farther than the strip knows
@@ -144,7 +144,7 @@ def test_strips_without_any_match_take_the_rows_next_to_them(motorcycle, monkeyp
     flat = np.full((400, image.shape[1], 3), 99, np.uint8)
     left = View(np.concatenate([image, flat]))
     right = View(np.concatenate([motorcycle.pair.right.image[:60], flat]))
-    monkeypatch.setattr(sgm, "_MANY", 1)
+    monkeypatch.setattr(fill, "LARGE", 1)
     found = SGM(max_disparity=64, uniqueness=20)(StereoPair(left, right))
     assert found.known.all()
     assert (found.source != Source.UNKNOWN).all()

@@ -97,7 +97,7 @@ def test_a_data_set_with_a_broken_sample(fathom_command, true_disparity, tmp_pat
         ),
         (["--data", "x", "--calib", "c.txt"], 2, "a data set brings its own"),
         (["--data", "nowhere"], 3, "nowhere: does not exist"),
-        (["left.png", "right.png", "--methods", "sgn"], 2, "did you mean sgm"),
+        (["left.png", "right.png", "--methods", "sgmm"], 2, "did you mean sgm"),
         (["left.png", "right.png", "--protocol", "kiti"], 2, "unknown protocol 'kiti'"),
         (["left.png", "right.png", "--pictures", "500"], 2, "pictures = 500: is out of range"),
         (["left.png", "nothing.png", "--methods", "sad"], 3, "nothing.png: does not exist"),

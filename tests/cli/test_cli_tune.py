@@ -71,7 +71,7 @@ def test_an_interruption_is_130_and_keeps_what_there_was(fathom_command, folder,
     [
         ([], 2, "LEFT"),
         (["left.png"], 2, "RIGHT"),
-        (["left.png", "right.png", "--method", "sgn"], 2, "did you mean sgm"),
+        (["left.png", "right.png", "--method", "sgmm"], 2, "did you mean sgm"),
         (["left.png", "right.png", "--only", "p9"], 2, "p9"),
         (["left.png", "right.png", "--budget", "0"], 2, "budget"),
         (["left.png", "right.png", "--p1", "0"], 2, "p1"),

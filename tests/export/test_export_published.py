@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import os
 import pkgutil
 from dataclasses import replace
 
@@ -39,6 +40,8 @@ ALL = [
 NO_DISPARITY = ("bi3d-binary",)
 LIKE_OTHERS = ("aanet-plus", "hitnet-xl", "hitnet-kitti", "lightstereo-m", "gwcnet-g", "psmnet")
 """The same operations as another net's, in minutes more."""
+LONG = ("aanet", "bi3d-2d", "psmnet-basic", "psmnet-cspn")
+"""Half a minute to two minutes of a core each: with FATHOM_ALL=1."""
 UNWRITTEN = ("bi3d",)
 """What the exporter cannot write down yet: refused with one line."""
 
@@ -167,6 +170,8 @@ def test_every_net_of_the_zoo(name, module, tmp_path):
         pytest.skip("answers for one plane: there is no disparity")
     if name in LIKE_OTHERS:
         pytest.skip("the same operations as another net")
+    if name in LONG and not os.environ.get("FATHOM_ALL"):
+        pytest.skip("takes a minute: set FATHOM_ALL=1")
     settings, levels = {}, frame.levels
     if frame.step is not None:
         levels = settings["max_disparity"] = frame.searched(32)

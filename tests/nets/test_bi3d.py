@@ -224,16 +224,17 @@ def test_what_is_said_of_the_published_weights():
     assert all(w.state == "convert" for w in WEIGHTS)
 
 
-LEARNING = {  # size of the scenes, their largest disparity, steps, parameters of a narrow net
-    "bi3d": ((48, 48), 20, 22, {"max_disparity": 48, "correcting": 6, "volume_width": 4}),
-    "2d": ((24, 48), 18, 36, {"max_disparity": 24, "correcting": 6}),
-    "binary": ((24, 48), 18, 45, {"max_disparity": 24, "planes": (9,), "drawn": 7}),
+LEARNING = {  # size of scenes, largest disparity, steps, share left, parameters of a narrow net
+    # truth 6 px beside is two of its planes: that alone goes down to 0.28
+    "bi3d": ((48, 48), 20, 22, 0.2, {"max_disparity": 48, "correcting": 6, "volume_width": 4}),
+    "2d": ((24, 48), 18, 60, 0.3, {"max_disparity": 24, "correcting": 6}),
+    "binary": ((24, 48), 18, 45, 0.3, {"max_disparity": 24, "planes": (9,), "drawn": 7}),
 }
 
 
 @pytest.mark.parametrize("kind", sorted(LEARNING))
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not(kind):
-    size, most, steps, settings = LEARNING[kind]
+    size, most, steps, share, settings = LEARNING[kind]
     batch = learning.batch(*size, most)
     loss = PlaneLoss(disparity=0.0 if kind == "binary" else 1.0)
     narrow = Classifying(
@@ -245,6 +246,6 @@ def test_it_learns_four_scenes_and_the_check_would_notice_if_not(kind):
             lambda: built(kind, classifying=narrow, **settings), batch, loss, steps=steps, **bug
         )
 
-    assert left_over() < 0.3
+    assert left_over() < share
     for bug in learning.BUGS:
-        assert not left_over(**bug) < 0.3, bug
+        assert not left_over(**bug) < share, bug

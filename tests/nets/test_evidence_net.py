@@ -60,7 +60,7 @@ def test_sizes_of_everything_it_gives(build, height, width):
     assert [tuple(d.shape) for d in out.disparities] == [(1, 1, height, width)] * 2
     assert out.confidence.shape == (1, 1, height, width)
     assert out.scores.shape == (1, 48, height // 4, width // 4)
-    assert all(bool(torch.isfinite(t).all()) for t in (*out.disparities, *out[1:]))
+    assert all(bool(torch.isfinite(t).all()) for t in (*out.disparities, *out[1:3]))
 
 
 def test_the_builders_and_what_they_say_of_themselves():
@@ -85,7 +85,7 @@ def test_the_same_bits_again_and_nothing_left_of_what_came_before():
         net(*batch((7, 8)).inputs)
         second = net(*given.inputs)
     for a, b in zip(
-        (*first.disparities, *first[1:]), (*second.disparities, *second[1:]), strict=True
+        (*first.disparities, *first[1:3]), (*second.disparities, *second[1:3]), strict=True
     ):
         assert torch.equal(a, b)
 
@@ -97,7 +97,7 @@ def test_a_batch_of_two_is_two_of_one():
         for i in range(2):
             one = net(*(t[i : i + 1] for t in given.inputs))
             for a, b in zip(
-                (*both.disparities, *both[1:]), (*one.disparities, *one[1:]), strict=True
+                (*both.disparities, *both[1:3]), (*one.disparities, *one[1:3]), strict=True
             ):
                 torch.testing.assert_close(a[i : i + 1], b, atol=1e-4, rtol=1e-5)
 

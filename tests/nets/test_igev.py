@@ -254,7 +254,7 @@ def test_it_learns_four_scenes_and_the_check_would_notice_if_not():
     loss = partial(experiment().loss, moves=NARROW.train_iterations)
 
     def left_over(**bug):
-        return learning.left_over(built, batch, loss, steps=30, rate=4e-3, **bug)
+        return learning.left_over(built, batch, loss, steps=18, rate=4e-3, **bug)
 
     assert left_over() < 0.3
     for bug in learning.BUGS:

@@ -40,8 +40,6 @@ _AGREES = 1.0
 """Semi-global matching confirms the net where both differ by at most so many pixels."""
 _RUNTIME_BYTES = 150 * 10**6
 """What the runtime takes beside the net's own maps; counted where memory is asked for tiles."""
-_SURER = 0.2
-"""Semi-global matching is believed where its confidence exceeds the net's by more than this."""
 _MAP_BYTES = 96
 """Bytes a pixel of the images, evidence and maps that are held beside the net."""
 
@@ -51,10 +49,11 @@ class Learned:
     """A shipped model (model: `fathom-s` or `sgm-refined`).
 
     Every pixel gets an answer; what it is worth stands in `source` and `confidence` = P(error <=
-    1 px). MATCHED: inside the range, seen by both cameras as far as the map itself tells, and
-    either confirmed by semi-global matching (same disparity within 1 px, left-right check passed)
-    or at least `sure`. FILLED: all else, which the net concludes from what is around. `fill=False`
-    makes these unknown. A disparity outside the range asked for (so every negative one, where the
+    1 px). Where semi-global matching is surer than the net by more than `surer`, its value stands.
+    MATCHED: inside the range, seen by both cameras as far as the map itself tells, and either
+    confirmed by semi-global matching (same disparity within 1 px, left-right check passed) or at
+    least `sure`. FILLED: all else, which the net concludes from what is around. `fill=False` makes
+    these unknown. A disparity outside the range asked for (so every negative one, where the
     minimum is 0) is unknown, or with `fill` the end of the range, and FILLED.
 
     The nets find 192 disparities. For a wider range the pair is reduced by the least whole factor
@@ -82,6 +81,13 @@ class Learned:
         metadata={
             "help": "a value less certain than this (0..1), and not confirmed by semi-global "
             "matching, counts as filled"
+        },
+    )
+    surer: float = field(
+        default=0.2,
+        metadata={
+            "help": "semi-global matching's value stands where its confidence exceeds the net's by "
+            "more than this (0..1); 1: never"
         },
     )
     shrink: int | None = field(
@@ -115,6 +121,7 @@ class Learned:
             )
         check_search(self)
         in_range("sure", self.sure, 0, 1)
+        in_range("surer", self.surer, 0, 1)
         if self.shrink is not None:
             in_range("shrink", self.shrink, 1, 64, whole=True)
         check_engine(self.device, self.weights)
@@ -136,7 +143,7 @@ class Learned:
         channels = evidence_channels(evidence, settings)
         prepared.get()
         values, sure = _answer(later.get(), work, channels, plan)
-        values, sure = _surer((values, sure), channels, plan.search.base)
+        values, sure = _surer((values, sure), channels, plan.search.base, self.surer)
         if plan.search.factor > 1:
             found = self._enlarged(pair, work, (values, sure), plan.search)
         else:
@@ -318,12 +325,12 @@ def _answer(
 
 
 def _surer(
-    net: tuple[Array, Array], evidence: Float32[np.ndarray, "c h w"], base: int
+    net: tuple[Array, Array], evidence: Float32[np.ndarray, "c h w"], base: int, by: float
 ) -> tuple[Array, Array]:
-    """The net's disparities and confidence, but semi-global matching's own where that is surer by
-    more than `_SURER`: the net moved some values that were right (`experiments/README.md`)."""
+    """The net's disparities and confidence, but semi-global matching's own where that is surer `by`
+    more than this: the net moved some values that were right (`experiments/README.md`)."""
     values, sure = net
-    kept = evidence[5] > sure + np.float32(_SURER)
+    kept = evidence[5] > sure + np.float32(by)
     values = np.where(kept, evidence[4] + np.float32(base), values)
     return values, np.where(kept, evidence[5], sure)
 
