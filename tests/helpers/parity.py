@@ -204,6 +204,33 @@ def full_spread(shared: Path, of: Case, output: str, values: Any) -> tuple[float
     return apart, float((np.abs(off) > 1e-3 * reference.std()).mean())
 
 
+def converted(file: Path, model: str) -> str:
+    """The authors' file in our form, beside it, by `fathom weights convert`."""
+    from fathom.workflows.weights import KeepOptions, convert_file
+
+    weights = file.with_name("ours.safetensors")
+    convert_file(file, weights, KeepOptions(model=model))
+    return str(weights)
+
+
+def answer(matcher: Any, of: Case) -> Any:
+    """What an estimator says of the case's images, which are uint8."""
+    from fathom.core import StereoPair, View
+
+    return matcher(StereoPair(*map(View, images(of))))
+
+
+def assert_same_tensors(of: Case, net: Any, unconvert: Any) -> None:
+    """Names, shapes and values there and back, and the number of parameters."""
+    import torch
+
+    official = state(of)
+    back = unconvert(net.state_dict())
+    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in of.keys}
+    assert all(torch.equal(back[k], official[k]) for k in official)
+    assert sum(p.numel() for p in net.parameters()) == of.params
+
+
 @contextmanager
 def first_outputs(modules: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """While open, the tensors that each of the torch modules gives at its first call are caught:

@@ -9,9 +9,7 @@ import torch
 
 import fathom
 import parity
-from fathom.core import StereoPair, View
 from fathom.nets.stereo.aanet import unconvert
-from fathom.workflows.weights import KeepOptions, convert_file
 
 torch.set_num_threads(1)
 MODELS = {"aanet": "aanet", "aanet_plus": "aanet-plus"}
@@ -39,27 +37,22 @@ def run(request, tmp_path_factory):
     name = MODELS[request.param]
     folder = tmp_path_factory.mktemp(name)
     torch.save({"state_dict": parity.state(case), "epoch": 1}, folder / "official.pth")
-    weights = folder / "ours.safetensors"
-    convert_file(folder / "official.pth", weights, KeepOptions(model=name))
-    matcher = fathom.create(name, weights=str(weights), confidence=False)
+    weights = parity.converted(folder / "official.pth", name)
+    matcher = fathom.create(name, weights=weights, confidence=False)
     net = matcher._net(192)
     volumes = []
     scored = net.scored
     net.scored = lambda v: scored(volumes.extend(v) or v)
     asked = layers_of(net) | {f"refinement.{i}#0": (r, 0) for i, r in enumerate(net.refine)}
     with parity.first_outputs({name: module for name, (module, _) in asked.items()}) as layers:
-        found = matcher(StereoPair(*map(View, parity.images(case))))
+        found = parity.answer(matcher, case)
     layers = {name: layers[f"{name}#{i}"] for name, (_, i) in asked.items()}
     return case, net, found, layers | {f"cost_volume#{i}": v for i, v in enumerate(volumes)}
 
 
 def test_names_and_shapes_there_and_back(run):
     case, net, _, _ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_every_recorded_layer(run):

@@ -17,7 +17,6 @@ from fathom.combine.converted import file_of
 from fathom.core import StereoPair, View
 from fathom.layers.resample import to_size
 from fathom.nets.stereo.bi3d import unconvert
-from fathom.workflows.weights import KeepOptions, convert_file
 
 torch.set_num_threads(1)
 CASES = {  # case: name in the catalog, whose weights, parameters, layers that were recorded
@@ -93,9 +92,8 @@ def run(request, tmp_path_factory, remembered):
     folder = tmp_path_factory.mktemp(name)
     state = {f"module.{k}": v for k, v in parity.state(case).items()}  # as DataParallel saves it
     torch.save({"state_dict": state}, folder / "official.pth.tar")
-    weights = folder / "ours.safetensors"
-    convert_file(folder / "official.pth.tar", weights, KeepOptions(model=model))
-    matcher = fathom.create(name, weights=str(weights), **parameters)
+    weights = parity.converted(folder / "official.pth.tar", model)
+    matcher = fathom.create(name, weights=weights, **parameters)
     net = net_of(matcher, model)
     remembered.around(net.answers)
     pair = StereoPair(*map(View, parity.images(case)))
@@ -145,11 +143,7 @@ def error(seen, values):
 
 def test_names_and_shapes_there_and_back(run):
     case, net, *_ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_every_recorded_layer(run):

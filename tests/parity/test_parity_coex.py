@@ -10,9 +10,7 @@ from torch.nn import functional
 
 import fathom
 import parity
-from fathom.core import StereoPair, View
 from fathom.nets.stereo.coex import unconvert
-from fathom.workflows.weights import KeepOptions, convert_file
 
 torch.set_num_threads(1)
 VARIANTS = {"coex": "plain-stem", "coex_timm065": "active-stem"}
@@ -26,9 +24,8 @@ def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("coex")
     official = {f"stereo.{k}": v for k, v in parity.state(case).items()}  # as Lightning saves it
     torch.save({"state_dict": official, "epoch": 9}, folder / "official.ckpt")
-    weights = folder / "ours.safetensors"
-    convert_file(folder / "official.ckpt", weights, KeepOptions(model="coex"))
-    matcher = fathom.create("coex", weights=str(weights), variant=VARIANTS[request.param])
+    weights = parity.converted(folder / "official.ckpt", "coex")
+    matcher = fathom.create("coex", weights=weights, variant=VARIANTS[request.param])
     net = matcher._net(192)
     matched = net.matched
     caught = {}
@@ -46,18 +43,14 @@ def run(request, tmp_path_factory):
 
     net.matched = keep
     with parity.first_outputs(modules) as layers:
-        found = matcher(StereoPair(*map(View, parity.images(case))))
+        found = parity.answer(matcher, case)
     net.matched = matched
     return case, net, found, {**layers, **caught}
 
 
 def test_names_and_shapes_there_and_back(run):
     case, net, _, _ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_every_recorded_layer(run):

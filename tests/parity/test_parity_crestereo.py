@@ -10,9 +10,7 @@ import torch
 
 import fathom
 import parity
-from fathom.core import StereoPair, View
 from fathom.nets.stereo.crestereo import unconvert
-from fathom.workflows.weights import KeepOptions, convert_file
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.slow
@@ -24,11 +22,10 @@ def run(tmp_path_factory):
     case = parity.case("crestereo")
     folder = tmp_path_factory.mktemp("crestereo")
     torch.save(parity.state(case), folder / "official.pth")
-    weights = folder / "ours.safetensors"
-    convert_file(folder / "official.pth", weights, KeepOptions(model="crestereo"))
+    weights = parity.converted(folder / "official.pth", "crestereo")
     matcher = fathom.create(
         "crestereo",
-        weights=str(weights),
+        weights=weights,
         iterations=case.iterations,
         variant="one-stage",
         confidence=False,
@@ -42,17 +39,13 @@ def run(tmp_path_factory):
         "update_block": net.unit,
     }
     with parity.first_outputs(layers) as caught:
-        found = matcher(StereoPair(*map(View, parity.images(case))))
+        found = parity.answer(matcher, case)
     return case, net, found, caught
 
 
 def test_names_and_shapes_there_and_back(run):
     case, net, _, _ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_the_recorded_layers(run):

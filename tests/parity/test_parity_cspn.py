@@ -14,7 +14,6 @@ import parity
 from fathom.combine import propagate
 from fathom.core import SparseDepth, View
 from fathom.nets.mono.cspn import IGNORED, unconvert
-from fathom.workflows.weights import KeepOptions, convert_file
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.slow
@@ -44,10 +43,9 @@ def run(tmp_path_factory):
     official = parity.state(case)
     saved = official | {IGNORED[0]: torch.ones(1, 8, 1, 1, 1)}
     torch.save({f"module.{k}": v for k, v in saved.items()}, folder / "best_model.pth")
-    weights = folder / "ours.safetensors"
-    convert_file(folder / "best_model.pth", weights, KeepOptions(model="cspn"))
+    weights = parity.converted(folder / "best_model.pth", "cspn")
     (folder / "best_model.pth").unlink()
-    refine = fathom.create("cspn", weights=str(weights), reinsert=False)
+    refine = fathom.create("cspn", weights=weights, reinsert=False)
     net = propagate._loaded("cspn", *propagate.file_of("cspn", str(weights)), "cpu", False, False)
     image = View(parity.stereo_pair(HEIGHT, WIDTH)[0])
     caught = {}

@@ -11,9 +11,7 @@ from torch.nn import functional
 
 import fathom
 import parity
-from fathom.core import StereoPair, View
 from fathom.nets.stereo.fast_acvnet import neighbours, unconvert
-from fathom.workflows.weights import KeepOptions, convert_file
 
 torch.set_num_threads(1)
 MODELS = {"fast_acvnet": "fast-acvnet", "fast_acvnet_plus": "fast-acvnet-plus"}
@@ -28,9 +26,8 @@ def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(name)
     wrapped = {f"module.{k}": v for k, v in parity.state(case).items()}
     torch.save({"model": wrapped, "epoch": 23}, folder / "official.ckpt")
-    weights = folder / "ours.safetensors"
-    convert_file(folder / "official.ckpt", weights, KeepOptions(model=name))
-    matcher = fathom.create(name, weights=str(weights))
+    weights = parity.converted(folder / "official.ckpt", name)
+    matcher = fathom.create(name, weights=weights)
     net = matcher._net(192)
     modules = {
         "backbone": net.backbone,
@@ -41,7 +38,7 @@ def run(request, tmp_path_factory):
         "spx": net.superpixels,
     }
     with parity.first_outputs(modules) as layers:
-        found = matcher(StereoPair(*map(View, parity.images(case))))
+        found = parity.answer(matcher, case)
     # both views are one batch with us, and the backbone's half-size features are not theirs
     layers = {name: t[:1] for name, t in layers.items()}
     layers |= {f"feature#{i}": layers[f"backbone#{i + 1}"] for i in range(4)}
@@ -53,11 +50,7 @@ def run(request, tmp_path_factory):
 
 def test_names_and_shapes_there_and_back(run):
     case, net, _, _ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_every_recorded_layer(run):

@@ -10,7 +10,6 @@ from torch.nn import functional
 
 import fathom
 import parity
-from fathom.core import StereoPair, View
 from fathom.nets.stereo.gc_net import unconvert
 from fathom.workflows.weights import KeepOptions, convert_file
 
@@ -37,17 +36,13 @@ def run(tmp_path_factory):
         "deconv5": net.cost,
     }
     with parity.first_outputs(modules) as layers:
-        found = matcher(StereoPair(*map(View, parity.images(case))))
+        found = parity.answer(matcher, case)
     return case, net, found, layers
 
 
 def test_names_and_shapes_there_and_back(run):
     case, net, _, _ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_layers(run):

@@ -9,9 +9,7 @@ import torch
 
 import fathom
 import parity
-from fathom.core import StereoPair, View
 from fathom.nets.stereo.gwcnet import unconvert
-from fathom.workflows.weights import KeepOptions, convert_file
 
 torch.set_num_threads(1)
 MODELS = {"gwcnet_g": "gwcnet-g", "gwcnet_gc": "gwcnet"}
@@ -36,14 +34,13 @@ def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(name)
     state = {f"module.{key}": values for key, values in parity.state(case).items()}
     torch.save({"model": state}, folder / "official.ckpt")
-    weights = folder / "ours.safetensors"
-    convert_file(folder / "official.ckpt", weights, KeepOptions(model=name))
-    matcher = fathom.create(name, weights=str(weights))
+    weights = parity.converted(folder / "official.ckpt", name)
+    matcher = fathom.create(name, weights=weights)
     net = matcher._net(192)
     seen = []
     handle = net.features.register_forward_hook(lambda _m, _x, out: seen.extend(out))
     with parity.first_outputs(layers_of(net)) as layers:
-        found = matcher(StereoPair(*map(View, parity.images(case))))
+        found = parity.answer(matcher, case)
     handle.remove()
     described = [t for t in seen[:2] if t is not None]  # of the left view
     layers |= {f"feature_extraction#{i}": t for i, t in enumerate(described)}
@@ -52,11 +49,7 @@ def run(request, tmp_path_factory):
 
 def test_names_and_shapes_there_and_back(run):
     case, net, _, _ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_every_recorded_layer(run):

@@ -10,10 +10,8 @@ import torch
 
 import fathom
 import parity
-from fathom.core import StereoPair, View
 from fathom.layers.tiles import tile_costs
 from fathom.nets.stereo.hitnet import unconvert
-from fathom.workflows.weights import KeepOptions, convert_file
 
 torch.set_num_threads(1)
 MODELS = {
@@ -45,12 +43,11 @@ def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(name)
     state = {f"model.{key}": values for key, values in parity.state(case).items()}
     torch.save({"state_dict": state, "epoch": 3}, folder / "official.ckpt")
-    weights = folder / "ours.safetensors"
-    convert_file(folder / "official.ckpt", weights, KeepOptions(model=name))
-    matcher = fathom.create(name, weights=str(weights), confidence=False)
+    weights = parity.converted(folder / "official.ckpt", name)
+    matcher = fathom.create(name, weights=weights, confidence=False)
     net = matcher._net(levels)
     with parity.first_outputs(layers_of(net)) as layers:
-        found = matcher(StereoPair(*map(View, parity.images(case))))
+        found = parity.answer(matcher, case)
     return case, net, found, layers
 
 
@@ -110,11 +107,7 @@ def outputs_of(net, layers):
 
 def test_names_and_shapes_there_and_back(run):
     case, net, _, _ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_every_recorded_layer(run, seen):

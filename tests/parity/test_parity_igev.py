@@ -9,9 +9,7 @@ import torch
 
 import fathom
 import parity
-from fathom.core import StereoPair, View
 from fathom.nets.stereo.igev import unconvert
-from fathom.workflows.weights import KeepOptions, convert_file
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.slow
@@ -24,9 +22,8 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("igev")
     wrapped = {f"module.{name}": values for name, values in parity.state(case).items()}
     torch.save(wrapped, folder / "official.pth")
-    weights = folder / "ours.safetensors"
-    convert_file(folder / "official.pth", weights, KeepOptions(model="igev"))
-    matcher = fathom.create("igev", weights=str(weights), iterations=case.iterations)
+    weights = parity.converted(folder / "official.pth", "igev")
+    matcher = fathom.create("igev", weights=weights, iterations=case.iterations)
     net = matcher._net(192)
     layers = {
         "feature": net.ladder,
@@ -42,17 +39,13 @@ def run(tmp_path_factory):
         "spx_gru": net.last,
     }
     with parity.first_outputs(layers) as caught:
-        found = matcher(StereoPair(*map(View, parity.images(case))))
+        found = parity.answer(matcher, case)
     return case, net, found, caught
 
 
 def test_names_and_shapes_there_and_back(run):
     case, net, _, _ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_every_recorded_layer(run):

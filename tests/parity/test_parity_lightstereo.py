@@ -12,9 +12,7 @@ import torch
 
 import fathom
 import parity
-from fathom.core import StereoPair, View
 from fathom.nets.stereo.lightstereo import unconvert
-from fathom.workflows.weights import KeepOptions, convert_file
 
 torch.set_num_threads(1)
 MODELS = {"lightstereo_s": "lightstereo", "lightstereo_m": "lightstereo-m"}
@@ -32,9 +30,8 @@ def run(request, tmp_path_factory):
     name = MODELS[request.param]
     folder = tmp_path_factory.mktemp(name)
     torch.save({"model_state": parity.state(case), "epoch": 89}, folder / "official.pth")
-    weights = folder / "ours.safetensors"
-    convert_file(folder / "official.pth", weights, KeepOptions(model=name))
-    matcher = fathom.create(name, weights=str(weights))
+    weights = parity.converted(folder / "official.pth", name)
+    matcher = fathom.create(name, weights=weights)
     net = matcher._net(192)
     modules = {
         "backbone.out_conv": net.features.last,
@@ -43,7 +40,7 @@ def run(request, tmp_path_factory):
         "refine_3": net.superpixels,
     }
     with parity.first_outputs(modules) as layers:
-        found = matcher(StereoPair(*map(View, parity.images(case))))
+        found = parity.answer(matcher, case)
     # both views are one batch with us; the first call of the authors is the left one's
     layers = {name: t[:1] for name, t in layers.items()}
     return case, net, found, layers
@@ -51,11 +48,7 @@ def run(request, tmp_path_factory):
 
 def test_names_and_shapes_there_and_back(run):
     case, net, _, _ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_every_recorded_layer(run):

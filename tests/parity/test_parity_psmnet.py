@@ -9,9 +9,7 @@ import torch
 
 import fathom
 import parity
-from fathom.core import StereoPair, View
 from fathom.nets.stereo.psmnet import unconvert
-from fathom.workflows.weights import KeepOptions, convert_file
 
 torch.set_num_threads(1)
 MODELS = {"psmnet_basic": "psmnet-basic", "psmnet_stackhourglass": "psmnet"}
@@ -39,12 +37,11 @@ def run(request, tmp_path_factory):
     name = MODELS[request.param]
     folder = tmp_path_factory.mktemp(name)
     torch.save({"state_dict": _wrapped(parity.state(case))}, folder / "official.tar")
-    weights = folder / "ours.safetensors"
-    convert_file(folder / "official.tar", weights, KeepOptions(model=name))
-    matcher = fathom.create(name, weights=str(weights))
+    weights = parity.converted(folder / "official.tar", name)
+    matcher = fathom.create(name, weights=weights)
     net = matcher._net(192)
     with parity.first_outputs(layers_of(net)) as layers:
-        found = matcher(StereoPair(*map(View, parity.images(case))))
+        found = parity.answer(matcher, case)
     return case, net, found, layers
 
 
@@ -55,11 +52,7 @@ def _wrapped(state):
 
 def test_names_and_shapes_there_and_back(run):
     case, net, _, _ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_every_recorded_layer(run):

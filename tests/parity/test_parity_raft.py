@@ -63,11 +63,7 @@ def run(request):
 
 def test_names_and_shapes_there_and_back(run):
     case, net, *_ = run
-    official = parity.state(case)
-    back = unconvert(net.state_dict())
-    assert {k: tuple(v.shape) for k, v in back.items()} == {e.key: e.shape for e in case.keys}
-    assert all(torch.equal(back[k], official[k]) for k in official)
-    assert sum(p.numel() for p in net.parameters()) == case.params
+    parity.assert_same_tensors(case, net, unconvert)
 
 
 def test_samples_of_the_recorded_layers(run):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from torch import Tensor
 
 from fathom.core.arrays import Float
-from fathom.core.errors import InputError
+from fathom.core.errors import InputError, UsageError
 
 _AXES = 4
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours in 0..1
@@ -78,6 +78,18 @@ def imagenet_colours(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"
     """RGB in 0..255 with ImageNet's mean and spread taken off, as nets of its tradition want it."""
     mean, std = (image.new_tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
     return (image / 255 - mean) / std
+
+
+def require_levels(count: int, step: int) -> None:
+    """Passes if a number of disparities is a multiple of what a net needs. Raises `UsageError`
+    otherwise."""
+    if count < 1 or count % step:
+        raise UsageError(
+            "does not suit this net",
+            field="max_disparity",
+            value=count,
+            expected=f"a multiple of {step}",
+        )
 
 
 def require_size(image: Tensor, divisor: int, smallest: int = 1) -> None:

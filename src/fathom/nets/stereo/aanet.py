@@ -32,7 +32,7 @@ from fathom.layers.cross_scale import AcrossScales, Bottleneck, leaky
 from fathom.layers.hourglass import DoubleHourglass
 from fathom.layers.resample import to_size
 from fathom.layers.state import counted, renamed
-from fathom.layers.stereo import StereoOutput, imagenet_colours, require_size
+from fathom.layers.stereo import StereoOutput, imagenet_colours, require_levels, require_size
 from fathom.layers.volume import correlation, soft_argmax
 from fathom.published.frame import MEAN_COLOUR, Frame
 from fathom.published.record import Licences, Weights
@@ -62,13 +62,7 @@ class AANetConfig:
 
     def __post_init__(self) -> None:
         step = 2 * _CELL << (_SCALES - 1)  # two groups of channels choose their places
-        if self.max_disparity < 1 or self.max_disparity % step:
-            raise UsageError(
-                "does not suit this net",
-                field="max_disparity",
-                value=self.max_disparity,
-                expected=f"a multiple of {step}",
-            )
+        require_levels(self.max_disparity, step)
         even = self.width % 2 == 0 and 0 <= self.deformable <= self.modules
         if not even or min(self.width, self.modules, *self.blocks) < 1:
             raise UsageError(

@@ -44,7 +44,7 @@ from fathom.layers.guided import (
 from fathom.layers.mobilenet import MobileNetV2, timm_names
 from fathom.layers.resample import to_size
 from fathom.layers.state import renamed
-from fathom.layers.stereo import StereoOutput, imagenet_colours, require_size
+from fathom.layers.stereo import StereoOutput, imagenet_colours, require_levels, require_size
 from fathom.layers.volume import correlation, spread_logit, top_argmax
 from fathom.published.frame import MEAN_COLOUR, Frame
 from fathom.published.record import Licences, Weights
@@ -72,13 +72,7 @@ class CoExConfig:
     blocks: int = 4
 
     def __post_init__(self) -> None:
-        if self.max_disparity < 1 or self.max_disparity % 32:
-            raise UsageError(
-                "does not suit this net",
-                field="max_disparity",
-                value=self.max_disparity,
-                expected="a multiple of 32",
-            )
+        require_levels(self.max_disparity, 32)
         if self.variant not in get_args(Variant):
             raise unknown_name("variant", str(self.variant), list(get_args(Variant)))
         if min(self.best, *self.widths, self.described, self.blocks) < 1:

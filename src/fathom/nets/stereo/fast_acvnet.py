@@ -44,7 +44,7 @@ from fathom.layers.guided import (
 from fathom.layers.mobilenet import MobileNetV2, timm_names
 from fathom.layers.resample import sampled, to_size
 from fathom.layers.state import renamed
-from fathom.layers.stereo import StereoOutput, imagenet_colours, require_size
+from fathom.layers.stereo import StereoOutput, imagenet_colours, require_levels, require_size
 from fathom.layers.volume import (
     group_correlation,
     soft_argmax,
@@ -82,13 +82,7 @@ class FastACVNetConfig:
     blocks: int = 4
 
     def __post_init__(self) -> None:
-        if self.max_disparity < 1 or self.max_disparity % 32:
-            raise UsageError(
-                "does not suit this net",
-                field="max_disparity",
-                value=self.max_disparity,
-                expected="a multiple of 32",
-            )
+        require_levels(self.max_disparity, 32)
         if min(self.groups, self.described, self.blocks) < 1 or self.hypotheses % 4:
             raise UsageError(
                 "is no net",

@@ -25,7 +25,7 @@ from fathom.core.errors import UsageError
 from fathom.layers.blocks import ConvNorm
 from fathom.layers.conv3d import Conv3d, ConvNorm3d
 from fathom.layers.state import counted, renamed
-from fathom.layers.stereo import StereoOutput, require_size
+from fathom.layers.stereo import StereoOutput, require_levels, require_size
 from fathom.layers.volume import concat_volume, soft_argmax
 from fathom.published.frame import Frame
 from fathom.published.record import Weights
@@ -47,13 +47,7 @@ class GCNetConfig:
     blocks: int = 8
 
     def __post_init__(self) -> None:
-        if self.max_disparity < 1 or self.max_disparity % self.step:
-            raise UsageError(
-                "does not suit this net",
-                field="max_disparity",
-                value=self.max_disparity,
-                expected=f"a multiple of {self.step}",
-            )
+        require_levels(self.max_disparity, self.step)
         if min(self.width, self.blocks) < 1:
             raise UsageError("is no net", field="GCNetConfig", value=self, expected="sizes >= 1")
 

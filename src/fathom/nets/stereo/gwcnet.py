@@ -24,7 +24,7 @@ from fathom.core.errors import UsageError
 from fathom.layers.blocks import ConvNorm
 from fathom.layers.conv3d import Conv3d, ConvNorm3d, PlainResidual3d
 from fathom.layers.state import counted, renamed
-from fathom.layers.stereo import StereoOutput, imagenet_colours, require_size
+from fathom.layers.stereo import StereoOutput, imagenet_colours, require_levels, require_size
 from fathom.layers.trunk import official_names, stages, start, stem
 from fathom.layers.volume import concat_volume, enlarged_argmax, group_correlation
 from fathom.published.frame import MEAN_COLOUR, Frame
@@ -51,13 +51,7 @@ class GwcNetConfig:
     blocks: tuple[int, int, int, int] = (3, 16, 3, 3)
 
     def __post_init__(self) -> None:
-        if self.max_disparity < 1 or self.max_disparity % self.step:
-            raise UsageError(
-                "does not suit this net",
-                field="max_disparity",
-                value=self.max_disparity,
-                expected=f"a multiple of {self.step}",
-            )
+        require_levels(self.max_disparity, self.step)
         least = min(self.width, self.groups, *self.blocks)
         if least < 1 or self.concat < 0 or self.described % self.groups:
             raise UsageError(

@@ -27,7 +27,7 @@ from torch.nn import functional
 from fathom.core.arrays import Float
 from fathom.core.errors import UsageError
 from fathom.layers.state import renamed
-from fathom.layers.stereo import StereoOutput, require_size
+from fathom.layers.stereo import StereoOutput, require_levels, require_size
 from fathom.layers.tile_losses import LevelCosts, Tiles, TileTrace
 from fathom.layers.tiles import best_tiles, cut, expanded, folded, plane_costs, tile_costs
 from fathom.published.frame import Frame
@@ -62,13 +62,7 @@ class HITNetConfig:
             raise UsageError(
                 "is no net", field="HITNetConfig", value=self, expected="sizes >= 1, 1 to 5 levels"
             )
-        if self.max_disparity < 1 or self.max_disparity % self.step:
-            raise UsageError(
-                "does not suit this net",
-                field="max_disparity",
-                value=self.max_disparity,
-                expected=f"a multiple of {self.step}",
-            )
+        require_levels(self.max_disparity, self.step)
 
     @property
     def step(self) -> int:

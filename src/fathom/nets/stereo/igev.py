@@ -53,7 +53,7 @@ from fathom.layers.mobilenet import MobileNetV2, timm_names
 from fathom.layers.resample import to_size
 from fathom.layers.rows import RowCorrelation, around, pyramid, row_correlation
 from fathom.layers.state import renamed
-from fathom.layers.stereo import StereoOutput, require_size
+from fathom.layers.stereo import StereoOutput, require_levels, require_size
 from fathom.layers.volume import group_correlation, soft_argmax, spread_logit
 from fathom.published.frame import Frame
 from fathom.published.record import Licences, Weights
@@ -87,13 +87,7 @@ class IGEVConfig:
     blocks: int = 4
 
     def __post_init__(self) -> None:
-        if self.max_disparity < 1 or self.max_disparity % _STEP:
-            raise UsageError(
-                "does not suit this net",
-                field="max_disparity",
-                value=self.max_disparity,
-                expected=f"a multiple of {_STEP}",
-            )
+        require_levels(self.max_disparity, _STEP)
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if not low <= value <= high:

@@ -27,7 +27,7 @@ from fathom.layers.guided import LeakyConv, Rise, superpixels_enlarged, two_conv
 from fathom.layers.mobilenet import InvertedResidual, MobileNetV2, timm_names
 from fathom.layers.resample import to_size
 from fathom.layers.state import renamed
-from fathom.layers.stereo import StereoOutput, imagenet_colours, require_size
+from fathom.layers.stereo import StereoOutput, imagenet_colours, require_levels, require_size
 from fathom.layers.volume import correlation, soft_argmax, spread_logit
 from fathom.published.frame import Frame
 from fathom.published.record import Licences, Weights
@@ -52,13 +52,7 @@ class LightStereoConfig:
     blocks: int = 4
 
     def __post_init__(self) -> None:
-        if self.max_disparity < 1 or self.max_disparity % _CELL:
-            raise UsageError(
-                "does not suit this net",
-                field="max_disparity",
-                value=self.max_disparity,
-                expected=f"a multiple of {_CELL}",
-            )
+        require_levels(self.max_disparity, _CELL)
         if min(*self.aggregation, self.expansion, self.blocks) < 1:
             raise UsageError(
                 "is no net", field="LightStereoConfig", value=self, expected="sizes >= 1"

@@ -26,7 +26,7 @@ from fathom.core.errors import UsageError
 from fathom.layers.blocks import ConvNorm
 from fathom.layers.conv3d import Conv3d, ConvNorm3d, PlainResidual3d
 from fathom.layers.state import counted, renamed
-from fathom.layers.stereo import StereoOutput, imagenet_colours, require_size
+from fathom.layers.stereo import StereoOutput, imagenet_colours, require_levels, require_size
 from fathom.layers.trunk import official_names, stages, start, stem
 from fathom.layers.volume import concat_volume, enlarged_argmax
 from fathom.published.frame import MEAN_COLOUR, Frame
@@ -53,13 +53,7 @@ class PSMNetConfig:
     align_corners: bool = False
 
     def __post_init__(self) -> None:
-        if self.max_disparity < 1 or self.max_disparity % self.step:
-            raise UsageError(
-                "does not suit this net",
-                field="max_disparity",
-                value=self.max_disparity,
-                expected=f"a multiple of {self.step}",
-            )
+        require_levels(self.max_disparity, self.step)
         if min(self.width, *self.blocks, *self.pools) < 1:
             raise UsageError("is no net", field="PSMNetConfig", value=self, expected="sizes >= 1")
 
