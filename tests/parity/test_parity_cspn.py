@@ -5,6 +5,8 @@ converted, `fathom.create` loads it, and the estimator gets a uint8 image and de
 net has 256 million weights, so all of this happens once.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -62,7 +64,7 @@ def run(tmp_path_factory):
         net.flow.register_forward_hook(lambda m, given, out: flowing.update(out=out.clone()))
         found = refine(image, measured())
     propagate._loaded.cache_clear()
-    weights.unlink()
+    Path(weights).unlink()
     return case, net, official, flowing["out"], found, layers | caught
 
 

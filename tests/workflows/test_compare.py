@@ -64,7 +64,7 @@ class Toy:
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
     entry = Entry("toy", f"{__name__}:Toy", "stereo", "a toy")
-    monkeypatch.setattr(catalog, "_ENTRIES", (*catalog._ENTRIES, entry))
+    monkeypatch.setattr(catalog, "ENTRIES", (*catalog.ENTRIES, entry))
 
 
 def sample(name="one", seed=0, bright=255, truth=True):

@@ -61,7 +61,7 @@ class Toy:
 @pytest.fixture
 def toy(monkeypatch):
     entry = Entry("toy", f"{__name__}:Toy", "stereo", "a toy")
-    monkeypatch.setattr(catalog, "_ENTRIES", (*catalog._ENTRIES, entry))
+    monkeypatch.setattr(catalog, "ENTRIES", (*catalog.ENTRIES, entry))
     CALLS.clear()
     return "toy"
 

@@ -320,7 +320,7 @@ def _digest_of_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-_DECIDE = ("catalog.py", "classical", "combine", "core", "geometry", "io")
+_DECIDE = ("catalog", "classical", "combine", "core", "geometry", "io")
 
 
 def _digest_of_code() -> str:

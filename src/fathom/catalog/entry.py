@@ -1,0 +1,81 @@
+"""What the catalog says of one estimator."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fathom.weights import is_shipped
+
+Task = Literal["stereo", "mono", "refine"]
+Parameter = int | float | str | bool | None
+State = Literal["ready", "install", "missing", "download", "convert"]
+_RUNTIMES = ("openvino", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One estimator of the catalog.
+
+    name: what `create` takes. target: "module:builder"; the builder's keyword parameters are the
+    estimator's. task: what it does. summary: one line, also when to take it. extra: the pip extra
+    it needs, "" for none. licence: of the code and weights it uses. weights: name of the weights
+    it needs, "" for none. confidence: whether it has a confidence of its own; where it has none,
+    `create` wraps it with the flip check. preset: parameters of the builder that make it this one.
+    converted: its weights are the authors', which the user converts.
+    """
+
+    name: str
+    target: str
+    task: Task
+    summary: str
+    extra: str = ""
+    licence: str = "Apache-2.0"
+    weights: str = ""
+    confidence: bool = True
+    preset: tuple[tuple[str, Parameter], ...] = ()
+    converted: bool = False
+
+    @property
+    def state(self) -> State:
+        """Whether it runs at once ("ready"), wants a runtime to be installed ("install"), or its
+        shipped weights are not in this installation ("missing"), or its authors' weights must be
+        converted first ("convert")."""
+        if not self.weights:
+            return "ready"
+        if self.converted:
+            return _kept(self.weights)
+        if not is_shipped(self.weights):
+            return "missing"
+        return "ready" if _runtime() else "install"
+
+    def builder(self) -> Callable[..., Any]:
+        """The callable behind `target`."""
+        module, name = self.target.split(":")
+        builder: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return builder
+
+    def prepare(self, notify: Callable[[str, int, int], None]) -> None:
+        """Compiles what the method needs compiled, if this machine has not done so yet.
+
+        notify(name, index, count) is called before each compilation, and not at all when nothing
+        is to be done. A method says what it needs by a `prepare(notify)` beside its builder.
+        """
+        home = importlib.import_module(self.target.split(":")[0])
+        if hasattr(home, "prepare"):
+            home.prepare(notify)
+
+
+def _kept(weights: str) -> State:
+    """Whether torch is installed and converted weights are kept under that name."""
+    if importlib.util.find_spec("torch") is None:
+        return "install"
+    from fathom.published.store import has_weights
+
+    return "ready" if has_weights(weights) else "convert"
+
+
+def _runtime() -> bool:
+    """Whether anything that runs exported models is installed."""
+    return any(importlib.util.find_spec(name) is not None for name in _RUNTIMES)
