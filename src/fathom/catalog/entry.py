@@ -6,12 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fathom.core.maps import Ambiguity
 from fathom.weights import is_shipped
 
 Task = Literal["stereo", "mono", "refine"]
 Parameter = int | float | str | bool | None
 State = Literal["ready", "install", "missing", "download", "convert"]
 _RUNTIMES = ("openvino", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Where weights lie on the hub. repo: "owner/name". revision: the commit that is meant, "main"
+    where it is not known. megabytes: of the download, 0 where it is not known."""
+
+    repo: str
+    revision: str = "main"
+    megabytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,10 @@ class Entry:
     it needs, "" for none. confidence: whether it has a confidence of its own; where it has none,
     `create` wraps it with the flip check. preset: parameters of the builder that make it this one.
     converted: its weights are the authors', which the user converts.
+
+    Of depth from one image alone. ambiguity: what stands between the answer and metres, None for
+    metres themselves. hub: where its weights are fetched from on request. side: pixels of the
+    image's shorter side (or of both) that it was made for. clip: several views are one video.
     """
 
     name: str
@@ -36,6 +51,10 @@ class Entry:
     confidence: bool = True
     preset: tuple[tuple[str, Parameter], ...] = ()
     converted: bool = False
+    ambiguity: Ambiguity | None = None
+    hub: Hub | None = None
+    side: int | None = None
+    clip: bool = False
 
     @property
     def state(self) -> State:
