@@ -62,7 +62,7 @@ def test_any_size_is_extended_and_negative_values_are_unknown():
     assert NetMatcher(Difference(confident=False).eval(), 8)(pair).confidence is None
 
 
-def test_evidence_is_made_of_the_extended_pair():
+def test_evidence_is_made_of_the_pair_as_it_is_and_then_extended():
     net, sizes = Difference().eval(), []
 
     def evidence(pair):
@@ -70,7 +70,7 @@ def test_evidence_is_made_of_the_extended_pair():
         return np.zeros((2, *pair.shape), np.float32)
 
     NetMatcher(net, 32, evidence, channels_last=True)(pair_of(20, 40))
-    assert sizes == [(32, 64)]
+    assert sizes == [(20, 40)]
     assert net.seen == [((1, 3, 32, 64), (1, 2, 32, 64))]
 
 
@@ -137,7 +137,7 @@ def test_weights_that_a_user_trained_run_as_the_estimator(narrow, files):
     found = Learned(weights=files[0], max_disparity=32)(pair)
     rows, columns = np.minimum(np.arange(56), 49), np.minimum(np.arange(96), 89)
     left, right = (v.image[np.ix_(rows, columns)] for v in (pair.left, pair.right))
-    evidence = pair_channels(StereoPair(View(left), View(right)), SGM(max_disparity=32))
+    evidence = pair_channels(pair, SGM(max_disparity=32))[:, rows][:, :, columns]
     tensors = [torch.from_numpy(v.transpose(2, 0, 1).astype(np.float32)) for v in (left, right)]
     with torch.inference_mode():
         output = narrow[0](*(t[None] for t in (*tensors, torch.from_numpy(evidence))))

@@ -258,12 +258,12 @@ def test_predictions_take_evidence_16_bits_and_give_confidence():
     assert found.confidence.shape == (20, 40)
     asked = []
 
-    def evidence(padded):
-        asked.append(padded.shape)
-        return np.zeros((1, *padded.shape), np.float32)
+    def evidence(given):
+        asked.append(given.shape)
+        return np.zeros((1, *given.shape), np.float32)
 
     predict(Constant().eval(), pair, replace(BASE, evidence=evidence, divisor=8, crop_width=8), CPU)
-    assert asked == [(24, 40)]
+    assert asked == [(20, 40)]
 
 
 def test_a_net_with_a_coarse_first_output_is_told_so():

@@ -31,7 +31,7 @@ from fathom.core.errors import InputError, UsageError
 from fathom.core.estimator import Needs
 from fathom.core.maps import Disparity, Source
 from fathom.core.pair import StereoPair
-from fathom.geometry.padding import padded
+from fathom.geometry.padding import padded, padded_layers
 from fathom.geometry.resize import resize_image
 from fathom.geometry.visibility import seen_by_right
 from fathom.weights import NAMES
@@ -140,7 +140,7 @@ class Learned:
         work = _Reduced.of(pair, plan)
         settings = self._sgm(plan.search.base, plan.search.levels)
         evidence = sgm_evidence(work.pair, settings)
-        channels = evidence_channels(evidence, settings)
+        channels = padded_layers(evidence_channels(evidence, settings), plan.shape)
         prepared.get()
         values, sure = _answer(later.get(), work, channels, plan)
         values, sure = _surer((values, sure), channels, plan.search.base, self.surer)
@@ -148,9 +148,9 @@ class Learned:
             found = self._enlarged(pair, work, (values, sure), plan.search)
         else:
             height, width = pair.shape
+            values, sure = values[:height, :width], sure[:height, :width]
             agreeing = _agreeing(_smooth(evidence), evidence, values, _AGREES)
-            maps = (a[:height, :width] for a in (values, sure, sure, agreeing))
-            found = _Found(*maps)
+            found = _Found(values, sure, sure, agreeing)
         return self._judged(found, plan.search)
 
     def warm(self, pair: StereoPair) -> None:
@@ -280,8 +280,9 @@ class _Found(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Reduced:
-    """The pair that is matched and shown to the net. large: the left view before it was reduced;
-    left, right: after that; all extended to the net's sizes, in 8 bits."""
+    """pair: what is matched: the pair, reduced, without what was added to it. left, right: what the
+    net sees, in 8 bits: reduced, and extended to its sizes. large: the extended left view before it
+    was reduced."""
 
     pair: StereoPair
     left: Array
@@ -290,7 +291,7 @@ class _Reduced:
 
     @staticmethod
     def of(pair: StereoPair, plan: _Plan) -> "_Reduced":
-        """The pair extended by its border, and reduced by the plan's factor."""
+        """The pair reduced by the plan's factor, and extended by its border."""
         factor = plan.search.factor
         views = [
             replace(v, image=padded(v.image, plan.divisor * factor), camera=None)
@@ -300,7 +301,13 @@ class _Reduced:
         if factor > 1:
             size = plan.shape[1], plan.shape[0]
             views = [replace(v, image=resize_image(v.image, size)) for v in views]
-        return _Reduced(StereoPair(views[0], views[1]), views[0].rgb8, views[1].rgb8, large)
+        # matching wants at least the census window
+        least = SMALLEST_SIZE[::-1]
+        height, width = (
+            max(-(-n // factor), few) for n, few in zip(pair.shape, least, strict=True)
+        )
+        own = [replace(v, image=v.image[:height, :width]) for v in views]
+        return _Reduced(StereoPair(own[0], own[1]), views[0].rgb8, views[1].rgb8, large)
 
 
 def _answer(

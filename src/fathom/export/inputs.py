@@ -9,6 +9,7 @@ from fathom.classical.sgm import SGM
 from fathom.core.arrays import Array
 from fathom.core.pair import StereoPair, View
 from fathom.export.published import Published
+from fathom.geometry.padding import padded, padded_layers
 from fathom.nets.stereo.evidence import EvidenceNet
 
 _SIZE = (512, 256)
@@ -18,24 +19,21 @@ _SEED = 7_000_001  # far from the scenes that are trained on
 def inputs_of(
     pair: StereoPair, net: EvidenceNet | Published, threads: int | None = None
 ) -> dict[str, Array]:
-    """What the net takes of a pair by name: `left`, `right` and `evidence`, extended by its border
-    at the right and bottom to multiples of the net's divisor; of a published net `left` and
+    """What the net takes of a pair by name: `left`, `right` and `evidence`, each extended by its
+    border at the right and bottom to multiples of the net's divisor; of a published net `left` and
     `right`, framed as it wants them.
 
     Raises as `SGM.__call__`.
     """
     if isinstance(net, Published):
         return net.inputs_of(pair)
-    divisor = net.config.divisor
-    height, width = pair.shape
-    room = ((0, -height % divisor), (0, -width % divisor), (0, 0))
-    images = [np.pad(view.rgb8, room, mode="edge") for view in (pair.left, pair.right)]
-    padded = StereoPair(View(images[0]), View(images[1]))
-    most = min(net.config.max_disparity, padded.size[0] - 1)
-    left, right = (
-        np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) for image in images
-    )
-    evidence = pair_channels(padded, SGM(max_disparity=most, threads=threads))[None]
+    views = [view.rgb8 for view in (pair.left, pair.right)]
+    left, right = (padded(image, net.config.divisor).transpose(2, 0, 1) for image in views)
+    most = min(net.config.max_disparity, pair.size[0] - 1)
+    plain = StereoPair(View(views[0]), View(views[1]))
+    found = pair_channels(plain, SGM(max_disparity=most, threads=threads))
+    evidence = padded_layers(found, left.shape[1:])[None]
+    left, right = (np.ascontiguousarray(image[None], np.float32) for image in (left, right))
     return {"left": left, "right": right, "evidence": evidence}
 
 

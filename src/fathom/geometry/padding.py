@@ -1,4 +1,4 @@
-"""Images and maps extended by their border."""
+"""Images, maps and layers extended by their border."""
 
 import numpy as np
 
@@ -18,4 +18,17 @@ def padded(
         return values
     room = ((0, below), (left, beside), *((0, 0),) * (values.ndim - 2))
     out: Array = np.pad(values, room, mode="edge")
+    return out
+
+
+def padded_layers(
+    values: Shaped[np.ndarray, "c _h _w"], shape: tuple[int, int]
+) -> Shaped[np.ndarray, "c _H _W"]:
+    """Layers repeated at the right and bottom until they have (height, width) `shape`.
+
+    Evidence is extended like this, after matching: matched with repeated borders, whole paths of
+    semi-global matching run through pixels that no camera saw, and a third of its values change.
+    """
+    room = [(0, wanted - n) for wanted, n in zip(shape, values.shape[1:], strict=True)]
+    out: Array = np.pad(values, ((0, 0), *room), mode="edge")
     return out

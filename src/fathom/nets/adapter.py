@@ -13,7 +13,7 @@ from fathom.core.arrays import Array, Float32
 from fathom.core.errors import InputError, ResourceError, UsageError
 from fathom.core.maps import Disparity
 from fathom.core.pair import StereoPair, View
-from fathom.geometry.padding import padded
+from fathom.geometry.padding import padded, padded_layers
 from fathom.io.files import PathLike
 from fathom.layers.state import load_state, read_tensors
 from fathom.layers.stereo import as_output
@@ -30,7 +30,8 @@ class NetMatcher:
 
     net: on `device`, in evaluation mode. divisor: sizes the net takes are multiples of this: pairs
     are extended at the right and bottom by their border. evidence: its third input, made from the
-    extended pair. precision: bf16 = autocast. channels_last: memory order of the inputs.
+    pair as it is, in 8 bits, and extended like it. precision: bf16 = autocast. channels_last:
+    memory order of the inputs.
 
     Negative and not finite values become NaN.
     """
@@ -49,10 +50,11 @@ class NetMatcher:
         if the device has too little memory.
         """
         height, width = pair.shape
-        images = [padded(v.rgb8, self.divisor) for v in (pair.left, pair.right)]
-        inputs = [image.transpose(2, 0, 1) for image in images]
+        plain = [v.rgb8 for v in (pair.left, pair.right)]
+        inputs = [padded(image, self.divisor).transpose(2, 0, 1) for image in plain]
         if self.evidence is not None:
-            inputs.append(self.evidence(StereoPair(View(images[0]), View(images[1]))))
+            made = self.evidence(StereoPair(View(plain[0]), View(plain[1])))
+            inputs.append(padded_layers(made, inputs[0].shape[1:]))
         device = torch.device(self.device)
         values, confidence = run_net(
             self.net, inputs, device, self.precision, channels_last=self.channels_last
