@@ -31,6 +31,7 @@ from fathom.data.scenes import Scenes, SceneSettings
 from fathom.data.scenes.render import KERNELS
 
 HOME = Path(os.environ.get("FATHOM_SCENES", "~/.cache/fathom-scenes")).expanduser()
+SHARED = Path(os.environ.get("FATHOM_SHARED", "../shared"))
 WIDTH, HEIGHT = 512, 256
 MAX_DISPARITY = 192
 LOOKS = 4
@@ -122,8 +123,7 @@ EVIDENCE = KeptEvidence(_channels, HOME / "evidence-3", "sgm, its own range, 6 c
 
 def real() -> list[StereoSample]:
     """Motorcycle and every pair with truth below $FATHOM_SHARED: judged on, never trained on."""
-    shared = Path(os.environ.get("FATHOM_SHARED", "../shared")) / "data" / "pairs_gt"
-    folders = sorted(p.parent for p in shared.rglob("disp_left.npy"))
+    folders = sorted(p.parent for p in (SHARED / "data" / "pairs_gt").rglob("disp_left.npy"))
     return [motorcycle(), *(read_sample(folder) for folder in folders)]
 
 
