@@ -4,8 +4,8 @@
         [--size 384x384] [--max-disparity 96] [--batch 2] [--held-out 8] [--device cpu]
 
 Every net starts from random weights and sees the same procedural scenes in the same order (one
-seed; crops of a size that each of them takes, at random places that are the same for all), through
-the one training loop, with the loss, optimiser and peak rate of its own experiment
+seed, random crops; of the given size, or of the next one that the net takes), through the one
+training loop, with the loss, optimiser and peak rate of its own experiment
 (experiments/NAME.py); the rate warms up for a twentieth of the steps and falls by a cosine,
 gradients are clipped at 1. With --seconds, three steps are timed first, and as many are taken as
 fit; a slow net takes fewer. If memory does not suffice for the batch, one pair is taken, and the
@@ -33,6 +33,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.matchers import peak
 from benchmarks.networks import SLOW, nets, torch
 from fathom.core import ResourceError
@@ -55,23 +57,21 @@ _TIMED = 3
 _DEFAULT_LOSS = ("bi3d", "bi3d-2d")
 """Nets whose file in experiments/ is for another stage, and has their loss as its default."""
 _NO_DISPARITY = ("bi3d-binary",)
-HEADS = ("net", "EPE px", "bad-2 %", "steps", "batch", "s a step", "s a pair", "peak MB", "params")
+HEADS = ("net", "EPE px", "bad-2 %", "steps", "crop", "batch", "s a step", "s a pair", "peak MB", "params")
 
 
-def builder_of(name: str, levels: int, size: tuple[int, int]) -> Callable[[], Any]:
-    """The net for `levels` disparities (or its own fixed number), untrained.
-
-    Raises `SystemExit` if it does not take (height, width) `size` as it is.
-    """
+def builder_of(
+    name: str, levels: int, size: tuple[int, int]
+) -> tuple[Callable[[], Any], tuple[int, int]]:
+    """The net for `levels` disparities (or its own fixed number), untrained, and the (height,
+    width) next to `size` that it takes."""
     module = nets()[name]
     home = importlib.import_module(f"fathom.nets.stereo.{module}")
     if name.startswith("mc-cnn"):
-        return partial(getattr(home, name.replace("-", "_")), max_disparity=levels)
+        return partial(getattr(home, name.replace("-", "_")), max_disparity=levels), size
     frame = home.FRAMES[name]
-    if frame.size(*size) != size:
-        raise SystemExit(f"{name} does not take {size[1]}x{size[0]}: give another --size")
     own = {} if frame.step is None else {"max_disparity": frame.searched(levels)}
-    return partial(getattr(home, frame.builder), **own)
+    return partial(getattr(home, frame.builder), **own), frame.size(*size)
 
 
 def experiment_of(name: str, told: argparse.Namespace, steps: int, batch: int) -> Any:
@@ -81,9 +81,10 @@ def experiment_of(name: str, told: argparse.Namespace, steps: int, batch: int) -
     if not file.is_file():
         raise SystemExit(f"{file.name} is not there: whose loss would it be?")
     own = load_experiment(file)
+    net, (height, width) = builder_of(name, told.max_disparity, (height, width))
     return replace(
         own,
-        net=builder_of(name, told.max_disparity, (height, width)),
+        net=net,
         data=partial(scenes, told, SEED, told.scenes, room=64),
         loss=type(own.loss)() if name in _DEFAULT_LOSS else own.loss,
         augment=None,
@@ -156,10 +157,10 @@ def one(name: str, told: argparse.Namespace) -> dict[str, Any]:
     rules = Validation("held-out", lambda: held, metrics=("epe", "bad-2"))
     judged = validate(net, rules, held, experiment, device, say)
     assert judged is not None
-    pair = held[0].pair
+    wide, tall = experiment.crop_width, experiment.crop_height
     given = [
-        torch.tensor(v.rgb8).permute(2, 0, 1)[None].float().to(device)
-        for v in (pair.left, pair.right)
+        torch.tensor(np.resize(v.rgb8, (tall, wide, 3))).permute(2, 0, 1)[None].float().to(device)
+        for v in (held[0].pair.left, held[0].pair.right)
     ]
     before = time.perf_counter()
     with torch.inference_mode():
@@ -167,7 +168,7 @@ def one(name: str, told: argparse.Namespace) -> dict[str, Any]:
     seconds = time.perf_counter() - before
     return {"net": name, **plan, "pair_s": seconds, "peak_mb": peak() / 1e6,
             "epe": judged.numbers["epe"], "bad-2": 100 * judged.numbers["bad-2"],
-            "failed": list(judged.failed), "size": told.size, "skipped": done.skipped}  # fmt: skip
+            "failed": list(judged.failed), "size": f"{wide}x{tall}", "skipped": done.skipped}  # fmt: skip
 
 
 def row_of(name: str, told: argparse.Namespace, words: list[str]) -> dict[str, Any]:
@@ -196,7 +197,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             lines.append(f"| `{row['net']}` | failed: {row['error']} |" + " |" * (len(HEADS) - 2))
             continue
         cells = [f"`{row['net']}`", f"{row['epe']:.2f}", f"{row['bad-2']:.1f}", str(row["steps"])]
-        cells += [str(row["batch"]), f"{row['step_s']:.2f}", f"{row['pair_s']:.2f}"]
+        cells += [row["size"], str(row["batch"]), f"{row['step_s']:.2f}", f"{row['pair_s']:.2f}"]
         lines.append(
             "| " + " | ".join([*cells, f"{row['peak_mb']:.0f}", f"{row['parameters']:,}"]) + " |"
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jaxtyping
+import outer_checks  # noqa: F401  # before fathom's modules are loaded
 import pytest
 
 from fathom.core import StereoSample
