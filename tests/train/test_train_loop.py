@@ -266,6 +266,24 @@ def test_predictions_take_evidence_16_bits_and_give_confidence():
     assert asked == [(20, 40)]
 
 
+class Deep(Net):
+    """With a 3-D convolution, as nets with a volume of scores have."""
+
+    def __init__(self):
+        super().__init__(norm=False, dropout=0.0)
+        self.third = nn.Conv3d(1, 1, 3, padding=1)
+
+    def forward(self, left, right):
+        out = super().forward(left, right)
+        finest = self.third(out.disparities[0][:, None])[:, 0]
+        return out._replace(disparities=(finest, *out.disparities[1:]))
+
+
+def test_nets_with_3d_convolutions_are_trained_in_channels_last_too(tmp_path):
+    done, _ = run(tmp_path / "a", net=Deep, steps=2, warmup=0, validation=(), channels_last=True)
+    assert done.stopped == "finished"
+
+
 def test_a_net_with_a_coarse_first_output_is_told_so():
     class Coarse(Net):
         def forward(self, left, right):

@@ -89,12 +89,19 @@ def new_state(experiment: Experiment, world: World) -> State:
         )
     net = net.to(world.device)
     if experiment.channels_last:
-        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _channels_last(net)
     net.train()
     parallel = world.wrapped(net)
     parameters = [p for p in net.parameters() if p.requires_grad]
     average = None if experiment.ema is None else Average(net, experiment.ema)
     return State(net, parallel, _optimiser(experiment, parameters), average)
+
+
+def _channels_last(net: nn.Module) -> None:
+    """The memory order of 2-D convolutions' weights; `Module.to` would refuse a net with 3-D ones."""
+    for parameter in net.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def _optimiser(experiment: Experiment, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
