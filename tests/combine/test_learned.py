@@ -5,6 +5,7 @@ Most nets here hand one of their inputs through, so that what comes out is known
 
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fathom
-from fathom import weights
+from fathom import runtime, weights
 from fathom.classical.channels import pair_channels
 from fathom.classical.sgm import SGM
+from fathom.combine import engines
 from fathom.combine import strips as strips_module
 from fathom.combine.engines import Later
 from fathom.combine.enlarge import enlarged, laplace_scaled
@@ -311,6 +313,25 @@ def test_warming_changes_nothing_and_keeps_its_errors(models, tmp_path):
         matcher(pair).values, learned(weights=models(), max_disparity=32)(pair).values
     )
     Learned(weights=str(tmp_path / "none.onnx")).warm(pair)
+    Learned(weights=str(tmp_path / "none.onnx")).warm()
+
+
+def test_a_net_that_is_being_loaded_is_not_loaded_again(models, monkeypatch):
+    pair, weights, loads = textured(), models(channel=2), []
+    load = runtime.load_model
+
+    def slow(*given, **named):
+        loads.append(given)
+        time.sleep(0.2)
+        return load(*given, **named)
+
+    engines._exported.cache_clear()
+    monkeypatch.setattr(runtime, "load_model", slow)
+    matcher = learned(weights=weights, max_disparity=32)
+    matcher.warm()
+    matcher.warm(pair)
+    matcher(pair)
+    assert len(loads) == 1
 
 
 def test_later_gives_the_value_or_the_error():

@@ -13,6 +13,7 @@ from fathom.weights import MODEL, WEIGHTS, check_file, shipped
 
 EXPORTED = (".onnx", ".xml")
 TRAINED = (".safetensors",)
+_ONE = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,8 @@ def engine(name: str, device: str, weights: str | Path | None, threads: int | No
     except OSError:
         stamp = (0, 0)  # whoever reads it says what is wrong
     build = _exported if file.suffix.lower() in EXPORTED else _trained
-    return build(name, str(file), digest, stamp, device, threads)
+    with _ONE:  # who comes while another thread loads it waits for that, and does not load it again
+        return build(name, str(file), digest, stamp, device, threads)
 
 
 @lru_cache(maxsize=4)

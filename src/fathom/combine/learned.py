@@ -153,15 +153,15 @@ class Learned:
             found = _Found(values, sure, sure, agreeing)
         return self._judged(found, plan.search)
 
-    def warm(self, pair: StereoPair) -> None:
-        """Starts in the background what the first answer for a pair like this waits for.
-
-        What goes wrong is kept for the call itself.
+    def warm(self, pair: StereoPair | None = None) -> None:
+        """Starts in the background what the first answer waits for: for a pair like this, or what
+        every pair needs. What goes wrong is kept for the call itself.
         """
 
         def load() -> None:
             ready = self._engine()
-            _prepare(ready, self._plan(pair, ready.divisor, ready.max_disparity))
+            if pair is not None:
+                _prepare(ready, self._plan(pair, ready.divisor, ready.max_disparity))
 
         Later(load)
 

@@ -185,6 +185,8 @@ def depth_of_pair(
     require_elsewhere(out, (files.left, files.right, pair_options.calib))
     matcher = options.matcher()
     check_result_folder(out, file_names(outputs))
+    if hasattr(matcher, "warm"):  # a net is loaded while the pair is read
+        matcher.warm()
     start = time.perf_counter()
     fixed = load_mended(files.left, files.right, pair_options) if options.fix else None
     loaded = load_pair(files.left, files.right, pair_options) if fixed is None else fixed.loaded
