@@ -1,5 +1,6 @@
 """The catalog: one list, one door, nothing passed on unchecked."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def absent(*names):
 
 @pytest.mark.parametrize("missing", [(), ("openvino",), ("onnxruntime",)])
 def test_one_runtime_is_enough_for_the_learned_default(shipping, monkeypatch, missing):
-    monkeypatch.setattr(catalog.importlib.util, "find_spec", absent(*missing))
+    monkeypatch.setattr(importlib.util, "find_spec", absent(*missing))
     assert catalog.entry("fathom-s").state == "ready"
     assert catalog.entry("default").name == "fathom-s"
     assert catalog.default_note() is None
@@ -44,7 +45,7 @@ def test_one_runtime_is_enough_for_the_learned_default(shipping, monkeypatch, mi
 
 
 def test_without_a_runtime_sgm_steps_in_and_says_what_to_install(shipping, monkeypatch):
-    monkeypatch.setattr(catalog.importlib.util, "find_spec", absent("openvino", "onnxruntime"))
+    monkeypatch.setattr(importlib.util, "find_spec", absent("openvino", "onnxruntime"))
     assert catalog.entry("fathom-s").state == "install"
     assert "fathom-s" not in [e.name for e in fathom.entries(ready=True)]
     assert catalog.entry("default").name == "sgm"
@@ -140,6 +141,6 @@ def test_importing_and_listing_is_light():
 
 
 def test_nets_of_others_are_not_among_fathom_s_own(monkeypatch):
-    monkeypatch.setattr(catalog, "_kept", lambda weights: "ready")
+    monkeypatch.setattr(sys.modules["fathom.catalog.entry"], "_kept", lambda weights: "ready")
     ready, own = ([e.name for e in fathom.entries(ready=True, own=o)] for o in (False, True))
     assert "psmnet" in ready and "psmnet" not in own and "sgm" in own

@@ -98,7 +98,7 @@ def new_state(experiment: Experiment, world: World) -> State:
 
 
 def _channels_last(net: nn.Module) -> None:
-    """The memory order of 2-D convolutions' weights; `Module.to` would refuse a net with 3-D ones."""
+    """The order of 2-D convolutions' weights; `Module.to` would refuse a net with 3-D ones."""
     for parameter in net.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
