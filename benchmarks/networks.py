@@ -26,6 +26,7 @@ import pkgutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ REFERENCE = {
     "raft-stereo-realtime": (7.9, 11.8, 672),
 }
 """The authors' code at 1248x384, section 6 of shared parity/README.md (two threads, no warm-up)."""
+Cells = Callable[[dict[str, Any]], list[str]]
 SIZE, QUICK = "1248x384", "416x192"
 _COSTS = ("mc-cnn-fast", "mc-cnn-accurate")
 SLOW = ("mc-cnn-accurate",)
@@ -157,20 +159,30 @@ HEADS = (
 )
 
 
+def markdown(heads: Sequence[str], rows: Iterable[dict[str, Any]], cells: Cells) -> str:
+    """A Markdown table of nets, a row each; what failed says why. cells: what stands in a row
+    between the net's name and the number of its parameters."""
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for row in rows:
+        name = f"| `{row['net']}` | "
+        if "error" in row:
+            lines.append(f"{name}failed: {row['error']} |" + " |" * (len(heads) - 2))
+        else:
+            lines.append(name + " | ".join([*cells(row), f"{row['parameters']:,}"]) + " |")
+    return "\n".join(lines)
+
+
 def table(rows: list[dict[str, Any]], compared: bool) -> str:
     """The Markdown table; compared: with the reference, which is for one size."""
-    lines = ["| " + " | ".join(HEADS) + " |", "|---" * len(HEADS) + "|"]
-    for row in rows:
-        if "error" in row:
-            lines.append(f"| `{row['net']}` | failed: {row['error']} |" + " |" * (len(HEADS) - 2))
-            continue
+
+    def cells(row: dict[str, Any]) -> list[str]:
         known = REFERENCE.get(row["net"], (None,) * 3) if compared else (None,) * 3
         cpu, wall, memory = ("-" if v is None else f"{v:g}" for v in known)
         macs = "-" if row["gmacs"] is None else f"{row['gmacs']:.1f}"
-        cells = [f"`{row['net']}`", row["size"], f"{row['cpu_s']:.1f}", cpu]
-        cells += [f"{row['wall_s']:.1f}", wall, f"{row['peak_mb']:.0f}", memory, macs]
-        lines.append("| " + " | ".join([*cells, f"{row['parameters']:,}"]) + " |")
-    return "\n".join(lines)
+        spent = [f"{row['cpu_s']:.1f}", cpu, f"{row['wall_s']:.1f}", wall]
+        return [row["size"], *spent, f"{row['peak_mb']:.0f}", memory, macs]
+
+    return markdown(HEADS, rows, cells)
 
 
 def main() -> None:

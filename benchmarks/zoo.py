@@ -12,7 +12,8 @@ fit; a slow net takes fewer. If memory does not suffice for the batch, one pair 
 row says so. Then it is judged on held-out scenes (another seed): end-point error, share of pixels
 off by more than 2 px (a negative disparity is no value: it is off by all, and in no mean), seconds
 of one forward and the peak memory of all that. This tells how soon a net learns, not how good it
-becomes.
+becomes. Two rows say what that is worth: `sgm`, which learns nothing, and one value for all pixels
+of a scene, its true median.
 
 Each net runs in a process of its own and has a folder below the output; what is complete there is
 not run again, what was broken off goes on from its last checkpoint. A net that fails has a row that
@@ -36,7 +37,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.matchers import peak
-from benchmarks.networks import SLOW, nets, torch
+from benchmarks.networks import SLOW, markdown, nets, torch
+from fathom.classical.sgm import SGM
 from fathom.core import ResourceError
 from fathom.data.looks import Kept
 from fathom.data.scenes import Scenes, SceneSettings
@@ -57,7 +59,10 @@ _TIMED = 3
 _DEFAULT_LOSS = ("bi3d", "bi3d-2d")
 """Nets whose file in experiments/ is for another stage, and has their loss as its default."""
 _NO_DISPARITY = ("bi3d-binary",)
-HEADS = ("net", "EPE px", "bad-2 %", "steps", "crop", "batch", "s a step", "s a pair", "peak MB", "params")
+HEADS = (
+    *("net", "EPE px", "bad-2 %", "steps", "crop", "batch"),
+    *("s a step", "s a pair", "peak MB", "params"),
+)
 
 
 def builder_of(
@@ -168,7 +173,8 @@ def one(name: str, told: argparse.Namespace) -> dict[str, Any]:
     seconds = time.perf_counter() - before
     return {"net": name, **plan, "pair_s": seconds, "peak_mb": peak() / 1e6,
             "epe": judged.numbers["epe"], "bad-2": 100 * judged.numbers["bad-2"],
-            "failed": list(judged.failed), "size": f"{wide}x{tall}", "skipped": done.skipped}  # fmt: skip
+            "failed": list(judged.failed), "skipped": done.skipped,
+            "size": f"{wide}x{tall}"}  # fmt: skip
 
 
 def row_of(name: str, told: argparse.Namespace, words: list[str]) -> dict[str, Any]:
@@ -189,19 +195,36 @@ def row_of(name: str, told: argparse.Namespace, words: list[str]) -> dict[str, A
     return row
 
 
+def yardsticks(held: Any) -> list[dict[str, Any]]:
+    """Rows of what learned nothing: semi-global matching, and each scene's true median."""
+    matcher = SGM()
+    found: dict[str, list[tuple[float, float]]] = {"sgm": [], "one value": []}
+    for sample in held:
+        truth = sample.truth.values
+        known = np.isfinite(truth)
+        guess = np.full(truth.shape, np.median(truth[known]), np.float32)
+        for name, values in (("sgm", matcher(sample.pair).values), ("one value", guess)):
+            error = np.abs(values - truth)[known]
+            found[name].append((float(error.mean()), float(100 * (error > 2).mean())))
+    means = {name: np.mean(rows, axis=0) for name, rows in found.items()}
+    return [
+        {"net": name, "epe": float(epe), "bad-2": float(bad), "parameters": 0}
+        for name, (epe, bad) in means.items()
+    ]
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """The Markdown table, the best first, what failed last."""
-    lines = ["| " + " | ".join(HEADS) + " |", "|---" * len(HEADS) + "|"]
-    for row in sorted(rows, key=lambda r: (r.get("bad-2", math.inf), r["net"])):
-        if "error" in row:
-            lines.append(f"| `{row['net']}` | failed: {row['error']} |" + " |" * (len(HEADS) - 2))
-            continue
-        cells = [f"`{row['net']}`", f"{row['epe']:.2f}", f"{row['bad-2']:.1f}", str(row["steps"])]
-        cells += [row["size"], str(row["batch"]), f"{row['step_s']:.2f}", f"{row['pair_s']:.2f}"]
-        lines.append(
-            "| " + " | ".join([*cells, f"{row['peak_mb']:.0f}", f"{row['parameters']:,}"]) + " |"
-        )
-    return "\n".join(lines)
+
+    def cells(row: dict[str, Any]) -> list[str]:
+        found = [f"{row['epe']:.2f}", f"{row['bad-2']:.1f}"]
+        if "steps" not in row:
+            return [*found, *["-"] * 6]
+        found += [str(row["steps"]), row["size"]]
+        spent = [str(row["batch"]), f"{row['step_s']:.2f}", f"{row['pair_s']:.2f}"]
+        return [*found, *spent, f"{row['peak_mb']:.0f}"]
+
+    return markdown(HEADS, sorted(rows, key=lambda r: (r.get("bad-2", math.inf), r["net"])), cells)
 
 
 def say(line: str) -> None:
@@ -252,6 +275,7 @@ def main() -> None:
         for i in range(count):  # beforehand: making them is no net's time
             made[i]
     rows = [row_of(name, told, sys.argv[1:]) for name in names]
+    rows += yardsticks(scenes(told, HELD_OUT_SEED, told.held_out))
     budget = f"{told.steps} steps" if told.steps else f"{told.seconds:g} s of training"
     print(f"{told.size}, {told.max_disparity} disparities, {budget} on {told.device}, ", end="")
     print(f"judged on {told.held_out} held-out scenes\n")

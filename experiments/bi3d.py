@@ -18,33 +18,22 @@ batch, 4 planes a pair, crops of 384x288 (multiples of 96); smooth L1 weighs 1 a
 and 0.5 before it.
 """
 
-import os
+from dataclasses import replace
+
+from psmnet import EXPERIMENT as PSMNET
 
 from fathom.layers.planes import PlaneLoss
 from fathom.nets.stereo.bi3d import bi3d_binary
-from fathom.train import Experiment, Pairs, Validation
 
-ROOT = os.environ.get("FATHOM_SCENEFLOW", "SceneFlow")
-CLEAN = (("images", "cleanpass"),)
-
-EXPERIMENT = Experiment(
+EXPERIMENT = replace(
+    PSMNET,  # for its data and a constant rate
     net=bi3d_binary,
-    data=Pairs(ROOT, "sceneflow", "train", CLEAN),
     loss=PlaneLoss(disparity=0.0),
-    validation=(Validation("test", Pairs(ROOT, "sceneflow", "test", CLEAN), most=200),),
     steps=283_600,
     batch=8,
     crop_width=384,
     crop_height=288,
     divisor=96,
-    max_disparity=192.0,
-    optimiser="adam",
     learning_rate=1e-4,
-    weight_decay=0.0,
-    schedule="constant",
-    warmup=0,
-    clip=None,
-    workers=8,
-    save_every=500,
     validate_every=4431,
 )

@@ -18,26 +18,15 @@ gradient is clipped. FATHOM_SCENE_FLOW names the folder of Scene Flow; without i
 serve, which is another training than the authors'.
 """
 
-import os
 from functools import partial
-from typing import Any
+
+from scene_flow import SceneFlow
 
 from fathom.data.augment import AugmentSettings, augment
-from fathom.data.scenes import Scenes, SceneSettings
 from fathom.nets.stereo.crestereo import crestereo
-from fathom.train import Experiment, Pairs, StereoLoss
+from fathom.train import Experiment, StereoLoss
 
 WIDTH, HEIGHT = 512, 384
-SCENE_FLOW = os.environ.get("FATHOM_SCENE_FLOW")
-
-
-def data() -> Any:
-    """Scene Flow, or scenes of our own."""
-    if SCENE_FLOW:
-        return Pairs(SCENE_FLOW, "sceneflow")()
-    return Scenes(SceneSettings(width=WIDTH + 128, height=HEIGHT + 96), seed=7)
-
-
 LOOKS = AugmentSettings(
     width=WIDTH,
     height=HEIGHT,
@@ -51,7 +40,7 @@ LOOKS = AugmentSettings(
 )
 EXPERIMENT = Experiment(
     net=crestereo,
-    data=data,
+    data=SceneFlow(WIDTH + 128, HEIGHT + 96),
     augment=partial(augment, settings=LOOKS),
     loss=StereoLoss(kind="sequence", gamma=0.8, confidence=0.0),
     steps=300_000,

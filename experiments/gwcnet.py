@@ -19,31 +19,22 @@ pixels and then over the pairs; the gradient is not clipped there, nor here. `gw
 `gwcnet` trains the net without concatenated channels.
 """
 
-import os
+from dataclasses import replace
+
+from psmnet import EXPERIMENT as PSMNET
+from psmnet import ROOT
 
 from fathom.nets.stereo.gwcnet import gwcnet
-from fathom.train import Experiment, Pairs, StereoLoss, Validation
+from fathom.train import Pairs, StereoLoss, Validation
 
-ROOT = os.environ.get("FATHOM_SCENEFLOW", "SceneFlow")
-
-EXPERIMENT = Experiment(
+EXPERIMENT = replace(
+    PSMNET,  # whose code theirs began with
     net=gwcnet,
     data=Pairs(ROOT, "sceneflow", "train"),
     loss=StereoLoss(weights=(1.0, 0.7, 0.5, 0.5)),
     validation=(Validation("test", Pairs(ROOT, "sceneflow", "test"), most=200),),
     steps=35_456,
     batch=16,
-    crop_width=512,
-    crop_height=256,
-    divisor=16,
-    max_disparity=192.0,
-    optimiser="adam",
-    learning_rate=1e-3,
-    weight_decay=0.0,
     schedule="cosine",
-    warmup=0,
-    clip=None,
-    workers=8,
-    save_every=500,
     validate_every=2216,
 )

@@ -17,30 +17,19 @@ much as dense. FATHOM_SCENE_FLOW names the folder of Scene Flow; without it, pro
 serve, which is another training than the authors'.
 """
 
-import os
-from functools import partial
-from typing import Any
+from dataclasses import replace
 
+from raft_stereo import EXPERIMENT as RAFT_STEREO
+from raft_stereo import MOVES
+from scene_flow import SceneFlow, looks
 from torch import Tensor
 
-from fathom.data.augment import AugmentSettings, augment
-from fathom.data.scenes import Scenes, SceneSettings
 from fathom.layers.losses import sequence_loss, smooth_l1
 from fathom.layers.stereo import StereoOutput
 from fathom.nets.stereo.igev import igev
-from fathom.train import Experiment, Pairs
 from fathom.train.batches import Batch
 
 WIDTH, HEIGHT = 736, 320
-MOVES = 22  # IGEVConfig.train_iterations
-SCENE_FLOW = os.environ.get("FATHOM_SCENE_FLOW")
-
-
-def data() -> Any:
-    """Scene Flow, or scenes of our own."""
-    if SCENE_FLOW:
-        return Pairs(SCENE_FLOW, "sceneflow")()
-    return Scenes(SceneSettings(width=WIDTH + 64, height=HEIGHT + 32), seed=7)
 
 
 def loss(output: StereoOutput, batch: Batch, moves: int = MOVES) -> dict[str, Tensor]:
@@ -53,26 +42,13 @@ def loss(output: StereoOutput, batch: Batch, moves: int = MOVES) -> dict[str, Te
     }
 
 
-LOOKS = AugmentSettings(
-    width=WIDTH, height=HEIGHT, smallest=-0.2, largest=0.4, flip=0.0, upside_down=0.0, tilt=1.0
-)
-EXPERIMENT = Experiment(
+EXPERIMENT = replace(
+    RAFT_STEREO,  # but for the following the two recipes are one
     net=igev,
-    data=data,
-    augment=partial(augment, settings=LOOKS),
+    data=SceneFlow(WIDTH + 64, HEIGHT + 32),
+    augment=looks(WIDTH, HEIGHT),
     loss=loss,
-    steps=200_000,
-    batch=8,
     crop_width=WIDTH,
     crop_height=HEIGHT,
     max_disparity=192.0,
-    learning_rate=2e-4,
-    weight_decay=1e-5,
-    schedule="linear",
-    warmup=2000,
-    clip=1.0,
-    precision="bf16",
-    workers=4,
-    save_every=1000,
-    validate_every=10_000,
 )

@@ -17,34 +17,17 @@ first, so that sparse truth counts as much as dense. For the realtime variant ta
 scenes serve, which is another training than the paper's.
 """
 
-import os
-from functools import partial
-from typing import Any
+from scene_flow import SceneFlow, looks
 
-from fathom.data.augment import AugmentSettings, augment
-from fathom.data.scenes import Scenes, SceneSettings
 from fathom.nets.stereo.raft_stereo import raft_stereo
-from fathom.train import Experiment, Pairs, StereoLoss
+from fathom.train import Experiment, StereoLoss
 
 WIDTH, HEIGHT = 704, 320
 MOVES = 22  # RaftStereoConfig.train_iterations
-SCENE_FLOW = os.environ.get("FATHOM_SCENE_FLOW")
-
-
-def data() -> Any:
-    """Scene Flow, or scenes of our own."""
-    if SCENE_FLOW:
-        return Pairs(SCENE_FLOW, "sceneflow")()
-    return Scenes(SceneSettings(width=WIDTH + 64, height=HEIGHT + 32), seed=7)
-
-
-LOOKS = AugmentSettings(
-    width=WIDTH, height=HEIGHT, smallest=-0.2, largest=0.4, flip=0.0, upside_down=0.0, tilt=1.0
-)
 EXPERIMENT = Experiment(
     net=raft_stereo,
-    data=data,
-    augment=partial(augment, settings=LOOKS),
+    data=SceneFlow(WIDTH + 64, HEIGHT + 32),
+    augment=looks(WIDTH, HEIGHT),
     loss=StereoLoss(kind="sequence", gamma=0.9 ** (15 / (MOVES - 1)), confidence=0.0),
     steps=200_000,
     batch=8,

@@ -1,6 +1,6 @@
 """Puts trained weights into the package, where the named model ships.
 
-    PYTHONPATH=. python experiments/ship.py NAME runs/RUN/weights.safetensors --hours 1.2 [--into DIR]
+    PYTHONPATH=. python experiments/ship.py NAME runs/RUN/weights.safetensors --hours 1.2
 
 The weights (a checkpoint's averaged ones, where it has some) and the exported model are written
 with their licence and a card: hashes, the experiment, the hours, and scores on the real pairs by

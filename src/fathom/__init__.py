@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from fathom.eval.scores import Scores
     from fathom.eval.scoring import score
     from fathom.geometry.accuracy import accuracy_at
+    from fathom.geometry.align import DepthFit, align
+    from fathom.geometry.anchors import ground_anchors, object_anchors
     from fathom.geometry.measuring import measure_length, measure_object, measure_point
     from fathom.geometry.rectify import Rectification, rectify
     from fathom.io.calibration import read_calibration, write_calibration
@@ -128,6 +130,14 @@ _HOMES = {
     "fathom.eval.scores": ("Scores",),
     "fathom.eval.scoring": ("score",),
     "fathom.geometry.accuracy": ("accuracy_at",),
+    "fathom.geometry.align": (
+        "DepthFit",
+        "align",
+    ),
+    "fathom.geometry.anchors": (
+        "ground_anchors",
+        "object_anchors",
+    ),
     "fathom.geometry.measuring": (
         "measure_length",
         "measure_object",
@@ -176,6 +186,7 @@ __all__ = [
     "CloudOptions",
     "Dataset",
     "Depth",
+    "DepthFit",
     "Disparity",
     "Entry",
     "Estimator",
@@ -213,16 +224,19 @@ __all__ = [
     "View",
     "__version__",
     "accuracy_at",
+    "align",
     "bundle_adjust",
     "calibrate_rig",
     "check_pair",
     "create",
     "entries",
+    "ground_anchors",
     "match_features",
     "measure_length",
     "measure_object",
     "measure_point",
     "mend_pair",
+    "object_anchors",
     "open_dataset",
     "point_cloud",
     "protocol",

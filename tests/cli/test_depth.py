@@ -47,7 +47,7 @@ def test_a_pair_becomes_every_file_and_they_agree(fathom_command, folder, small_
     np.testing.assert_allclose(read_depth_png(out / "depth.png"), depth, atol=0.00051)
     info = json.loads((out / "result.json").read_text())
     assert info["rig"]["baseline_m"] == pytest.approx(0.193001, abs=1e-6)
-    assert info["method"]["name"] == "sgm"
+    assert info["method"]["name"] == fathom.catalog.entry("default").name
     assert info["result"]["share_known"] == 1
     assert set(info["files"]) == ALL - {"result.json"}
     cloud = read_ply(out / "cloud.ply")
@@ -60,7 +60,7 @@ def test_a_pair_becomes_every_file_and_they_agree(fathom_command, folder, small_
 
 def test_three_lines_of_python(folder, small_pair):
     pair = fathom.read_pair(folder / "left.png", folder / "right.png", calib=folder / "calib.txt")
-    disparity = fathom.create("sgm", max_disparity=64)(pair)
+    disparity = fathom.create("default", max_disparity=64)(pair)
     depth = disparity.to_depth(pair.rig)
     assert depth.shape == small_pair.shape
     assert 1 < np.nanmedian(depth.values) < 10
@@ -226,8 +226,8 @@ USAGE = [
     (("--threads", "0"), "threads"),
     (("--z-far", "-1"), "z-far"),
     (("--min-confidence", "2"), "min-confidence"),
-    (("--device", "cuda"), "CPU only"),
-    (("--weights", "x"), "no weights"),
+    (("--method", "sgm", "--device", "cuda"), "CPU only"),
+    (("--method", "sgm", "--weights", "x"), "no weights"),
     (("--layout", "diagonal"), "layout"),
     (("--method", "opencv-sgbm", "--uniqueness-ratio", "100"), "uniqueness"),
 ]

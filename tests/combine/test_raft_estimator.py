@@ -188,10 +188,10 @@ def test_weights_that_are_none_or_another_net_s(weights, tmp_path):
 def test_without_torch_or_memory(weights, monkeypatch):
     with pytest.raises(ResourceError, match="needs 5 MB of memory; expected at most 0 MB"):
         made(weights, memory_limit=1000)(pair())
-    monkeypatch.setattr(module, "available_memory", lambda: 1000)
+    monkeypatch.setattr("fathom.classical.memory.available_memory", lambda: 1000)
     with pytest.raises(ResourceError, match="correlation alt"):
         made(weights)(pair())
-    monkeypatch.setattr(module, "available_memory", lambda: None)
+    monkeypatch.setattr("fathom.classical.memory.available_memory", lambda: None)
     made(weights)(pair())
     module._loaded.cache_clear()
     monkeypatch.setitem(sys.modules, "torch", None)

@@ -324,10 +324,7 @@ def test_bad_sources_are_one_line(net, tmp_path, monkeypatch):
         (cut, InputError, "truncated"),
         (wrong, InputError, "no net that fathom knows"),
         ("fathom-x", UsageError, "did you mean fathom-s"),
-        ("sgm-refined", InputError, "sgm-refined"),
     ):
-        if source == "sgm-refined" and (workflow.HOME / source).is_dir():
-            continue
         with pytest.raises(kind, match=words):
             workflow.export_file(str(source), out, options, lambda _: None)
     (tmp_path / "file").write_text("")

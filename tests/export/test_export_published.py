@@ -1,17 +1,15 @@
-"""Published nets as files: small ones through everything, all of them through the graph."""
+"""Published nets as files: narrowed ones through everything, all of them through the graph."""
 
 import importlib
 import importlib.util
 import json
 import os
-import pkgutil
-from dataclasses import replace
 
+import narrow_nets
 import numpy as np
 import pytest
 import torch
 
-import fathom.nets.stereo as home
 from fathom.catalog import entries, entry
 from fathom.core import Disparity, InputError, StereoSample
 from fathom.core.errors import UsageError
@@ -19,11 +17,8 @@ from fathom.export import certify, export_model
 from fathom.export import published as subjects
 from fathom.export.published import Published, built, exportable
 from fathom.export.traced import check_free_sizes, dotted, sizes, traced_graph
-from fathom.nets.stereo.gc_net import GCNet, GCNetConfig
 from fathom.nets.stereo.psmnet import FRAMES as PSM
-from fathom.nets.stereo.psmnet import PSMNet, PSMNetConfig
 from fathom.nets.stereo.raft_stereo import FRAMES as RAFT
-from fathom.nets.stereo.raft_stereo import REALTIME, RaftStereo, RaftStereoConfig
 from fathom.published.frame import Frame
 from fathom.published.store import write_weights
 from fathom.runtime import load_model
@@ -32,18 +27,11 @@ from fathom.workflows import export as workflow
 pytest.importorskip("onnx")
 torch.set_num_threads(1)
 BACKENDS = [b for b in ("openvino", "onnxruntime") if importlib.util.find_spec(b)]
-ALL = [
-    (name, item.name)
-    for item in pkgutil.iter_modules(home.__path__)
-    for name in getattr(importlib.import_module(f"{home.__name__}.{item.name}"), "FRAMES", {})
-]
+THOROUGH = ("psmnet", "raft-stereo")
+"""With a range and a confidence; with neither, and iterations."""
 NO_DISPARITY = ("bi3d-binary",)
-LIKE_OTHERS = ("aanet-plus", "hitnet-xl", "hitnet-kitti", "lightstereo-m", "gwcnet-g", "psmnet")
-"""The same operations as another net's, in minutes more."""
-LONG = ("aanet", "bi3d-2d", "psmnet-basic", "psmnet-cspn")
-"""Half a minute to two minutes of a core each: with FATHOM_ALL=1."""
-UNWRITTEN = ("bi3d",)
-"""What the exporter cannot write down yet: refused with one line."""
+"""Answers for one plane."""
+FRAMES = narrow_nets.frames()
 
 
 @pytest.fixture(autouse=True)
@@ -57,51 +45,6 @@ def _untyped(monkeypatch, tmp_path):
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def filled(net, seed=0):
-    """Weights as after some training: no normalisation is the identity."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, value in net.state_dict().items():
-            if name.endswith("running_mean"):
-                value.normal_(0, 0.1, generator=generator)
-            elif name.endswith("running_var"):
-                value.uniform_(0.5, 2, generator=generator)
-    return net.eval()
-
-
-def psmnet_small(stacked=True):
-    torch.manual_seed(0)
-    config = PSMNetConfig(stacked, 32, width=8, blocks=(1, 1, 1, 1), pools=(8, 4, 2, 1))
-    net = filled(PSMNet(config))
-    for head in net.heads:
-        head[1].weight.data /= 30
-    name = "psmnet" if stacked else "psmnet-basic"
-    return Published(net, name, "psmnet", replace(PSM[name], smallest=32), 32)
-
-
-def gc_small():
-    torch.manual_seed(0)
-    frame = Frame(builder="gc_net", levels=32, step=32, divisor=32)
-    return Published(filled(GCNet(GCNetConfig(32, 8, 1))), "gc-net", "gc_net", frame, 32)
-
-
-def raft_small(name="raft-stereo"):
-    torch.manual_seed(0)
-    sizes = {"widths": (8, 12, 16), "hidden": 16, "matched": 16, "iterations": 3}
-    made = RaftStereoConfig(**sizes) if name == "raft-stereo" else replace(REALTIME, **sizes)
-    settings = {"iterations": 3}
-    return Published(filled(RaftStereo(made)), name, "raft_stereo", RAFT[name], None, settings)
-
-
-SMALL = {
-    "psmnet": psmnet_small,
-    "psmnet-basic": lambda: psmnet_small(False),
-    "gc-net": gc_small,
-    "raft-stereo": raft_small,
-    "raft-stereo-realtime": lambda: raft_small(name="raft-stereo-realtime"),
-}
-
-
 @pytest.fixture
 def sample(motorcycle):
     """A window of Motorcycle, of a size that no divisor divides."""
@@ -112,9 +55,9 @@ def sample(motorcycle):
     return StereoSample(pair, Disparity(truth), name="window")
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", THOROUGH)
 def test_a_file_answers_as_torch_does_at_any_size(name, tmp_path, sample):
-    subject = SMALL[name]()
+    subject = narrow_nets.subject(name)
     file = export_model(subject, tmp_path / "model.onnx", model=name)
     names = list(subject.answers(subject.inputs_of(sample.pair)))
     for backend in BACKENDS:
@@ -150,7 +93,7 @@ def test_a_file_answers_as_torch_does_at_any_size(name, tmp_path, sample):
 
 def test_openvino_s_own_format(tmp_path):
     pytest.importorskip("openvino")
-    subject = psmnet_small()
+    subject = narrow_nets.subject("psmnet")
     file = export_model(subject, tmp_path / "model.xml", "openvino", model="psmnet")
     model = load_model(file, threads=1, precision="fp32")
     assert list(model.inputs) == ["left", "right"]
@@ -161,33 +104,36 @@ def test_openvino_s_own_format(tmp_path):
     assert np.quantile(apart, 0.99) < 1e-2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "module"), ALL)
-def test_every_net_of_the_zoo(name, module, tmp_path):
-    """The whole net, with the least range and two iterations."""
-    frame = importlib.import_module(f"fathom.nets.stereo.{module}").FRAMES[name]
-    if name in NO_DISPARITY:
-        pytest.skip("answers for one plane: there is no disparity")
-    if name in LIKE_OTHERS:
-        pytest.skip("the same operations as another net")
-    if name in LONG and not os.environ.get("FATHOM_ALL"):
-        pytest.skip("takes a minute: set FATHOM_ALL=1")
-    settings, levels = {}, frame.levels
-    if frame.step is not None:
-        levels = settings["max_disparity"] = frame.searched(32)
-    if "iterations" in frame.options:
-        settings["iterations"] = 2
-    torch.manual_seed(0)
-    net = filled(built(module, frame, settings))
-    subject = Published(net, name, module, frame, levels, settings)
+@pytest.mark.parametrize("name", [n for n in narrow_nets.NETS if n not in THOROUGH])
+def test_every_net_holds_at_any_size(name, tmp_path):
+    """Every operation of every net: narrowed, so that it takes seconds."""
+    subject = narrow_nets.subject(name)
     file = tmp_path / "model.onnx"
-    if name in UNWRITTEN:
-        with pytest.raises(InputError, match=f"{name} = .*: cannot be written as an ONNX graph"):
-            traced_graph(subject, {})
-        return
     file.write_bytes(traced_graph(subject, {}).SerializeToString())
-    backend = BACKENDS[-1]
-    check_free_sizes(subject, load_model(file, backend=backend, threads=1, precision="fp32"))
+    check_free_sizes(subject, load_model(file, backend=BACKENDS[-1], threads=1, precision="fp32"))
+
+
+def test_no_net_is_left_out():
+    assert {*narrow_nets.NETS, *narrow_nets.ALIKE, *NO_DISPARITY} == set(FRAMES)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not os.environ.get("FATHOM_ALL"), reason="minutes and gigabytes each: set FATHOM_ALL=1"
+)
+@pytest.mark.parametrize("name", [n for n in FRAMES if n not in NO_DISPARITY])
+def test_every_net_as_it_was_published(name, tmp_path, sample):
+    """Whole, with its own range and all its iterations, at the least size it takes."""
+    module, frame = FRAMES[name]
+    settings = {} if frame.step is None else {"max_disparity": frame.levels}
+    torch.manual_seed(0)
+    net = narrow_nets.filled(built(module, frame, settings))
+    subject = Published(net, name, module, frame, frame.levels, settings)
+    file = export_model(subject, tmp_path / "model.onnx", model=name)
+    found = certify(subject, file, [sample], threads=1, rounds=1, memory=False)
+    spread = float(subject.answers(subject.inputs_of(sample.pair))["disparity"].std())
+    for case in found.cases:
+        assert case.mean_px < 0.02 * max(1.0, spread), case
 
 
 class Bound(torch.nn.Module):
@@ -239,7 +185,7 @@ def test_sizes_to_follow_and_to_compare_differ():
 
 
 def test_weights_that_are_not_finite():
-    subject = gc_small()
+    subject = narrow_nets.subject("gc-net")
     with torch.no_grad():
         subject.net.cost.bias.fill_(float("nan"))
     with pytest.raises(InputError, match=r"cost\.bias: holds values that are not finite"):
@@ -248,7 +194,7 @@ def test_weights_that_are_not_finite():
 
 def test_eight_bits_are_for_our_own_nets(tmp_path):
     with pytest.raises(UsageError, match="nobody has tried what 8 bits do to gc-net"):
-        export_model(gc_small(), tmp_path / "model.onnx", int8=True)
+        export_model(narrow_nets.subject("gc-net"), tmp_path / "model.onnx", int8=True)
 
 
 def test_every_entry_is_exportable_or_says_why_not():
@@ -258,7 +204,7 @@ def test_every_entry_is_exportable_or_says_why_not():
         try:
             assert exportable(found)
         except UsageError as error:
-            assert found.name.startswith(("mc-cnn", "bi3d-")), found.name
+            assert found.name.startswith(("mc-cnn", "bi3d-", "monodepth2")), found.name
             assert "is no net" not in str(error)
     with pytest.raises(UsageError, match=r"mc-cnn-fast gives matching costs"):
         exportable(entry("mc-cnn-fast"))

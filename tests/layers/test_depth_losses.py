@@ -43,6 +43,37 @@ def test_silog_and_its_twin(case):
     assert found.item() == pytest.approx(np.mean(want))
 
 
+def test_silog_s_other_forms_and_their_twins(case):
+    guess, truth, valid = case
+    eigen, zoe = [], []
+    for g, y, m in zip(guess, truth, valid, strict=True):
+        d, n = np.log(g[m]) - np.log(y[m]), m.sum()
+        # Eigen's second way of writing it: the mean over all pairs of pixels, at 1
+        pairs = np.mean([(a - b) ** 2 for a in d for b in d]) / 2
+        eigen.append(pairs + (1 - 0.4) * d.mean() ** 2)
+        zoe.append(10 * np.sqrt(d.var(ddof=1) + 0.15 * d.mean() ** 2))
+        assert n > 2
+    given_ = tuple(map(t, case))
+    found = depth_losses.silog(*given_, 0.4, form="eigen")
+    assert found.item() == pytest.approx(np.mean(eigen))
+    found = depth_losses.silog(*given_, 0.85, 10.0, form="zoedepth")
+    assert found.item() == pytest.approx(np.mean(zoe))
+
+
+def test_depth_anything_s_loss_and_its_twin(case):
+    guess, truth, valid = case
+    whole, dropped = [], []
+    for g, y, m in zip(guess, truth, valid, strict=True):
+        away = np.sort(np.abs(centred(g[m]) - centred(y[m])))
+        whole.append(away.mean())
+        dropped.append(away[: round(0.9 * len(away))].mean())
+    loss, given_ = depth_losses.affine_invariant, tuple(map(t, case))
+    assert loss(*given_).item() == pytest.approx(np.mean(whole))
+    assert loss(*given_, 0.1).item() == pytest.approx(np.mean(dropped))
+    half = depth_losses.scale_and_shift_invariant(*given_, "robust", 0.0)
+    assert loss(*given_).item() == pytest.approx(2 * half.item())
+
+
 def test_invariant_losses_and_their_twins(case):
     guess, truth, valid = case
     squared, trimmed = [], []
@@ -85,6 +116,7 @@ def test_scale_and_shift_do_not_matter(scale, shift):
         lambda p: depth_losses.scale_and_shift_invariant(p, truth, valid, "mse"),
         lambda p: depth_losses.scale_and_shift_invariant(p, truth, valid, "robust"),
         lambda p: depth_losses.gradient_matching(p, truth, valid),
+        lambda p: depth_losses.affine_invariant(p, truth, valid, 0.1),
     ):
         assert loss(scale * guess + shift).item() == pytest.approx(loss(guess).item(), rel=1e-6)
         assert loss(scale * truth + shift).item() == pytest.approx(0, abs=1e-8)
@@ -105,6 +137,9 @@ def test_trimming_forgets_the_worst():
 
 LOSSES = {
     "silog": depth_losses.silog,
+    "eigen": lambda *a: depth_losses.silog(*a, form="eigen"),
+    "zoedepth": lambda *a: depth_losses.silog(*a, 0.85, 10.0, form="zoedepth"),
+    "depth anything": lambda *a: depth_losses.affine_invariant(*a, 0.1),
     "mse": lambda *a: depth_losses.scale_and_shift_invariant(*a, "mse"),
     "robust": depth_losses.scale_and_shift_invariant,
     "gradient": depth_losses.gradient_matching,
@@ -150,6 +185,8 @@ def test_settings_that_cannot_be(unchecked, case):
     given_ = tuple(map(t, case))
     for wrong in (
         lambda: depth_losses.silog(*given_, 1.5),
+        lambda: depth_losses.silog(*given_, form="log"),
+        lambda: depth_losses.affine_invariant(*given_, 1.0),
         lambda: depth_losses.scale_and_shift_invariant(*given_, "l3"),
         lambda: depth_losses.scale_and_shift_invariant(*given_, "robust", 1.0),
         lambda: depth_losses.gradient_matching(*given_, 0),

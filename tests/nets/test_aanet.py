@@ -1,6 +1,7 @@
 """AANet: sizes, what it gives in training and after it, aggregation, warping, names, learning."""
 
 import learning
+import net_checks
 import numpy as np
 import pytest
 import torch
@@ -37,9 +38,8 @@ def built(plus=False, **other):
     return AANet(narrow(plus, **other))
 
 
-def images(height=96, width=96, batch=1, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(2, batch, 3, height, width, generator=generator) * 255
+def images(height=96, width=96, batch=1):
+    return net_checks.images(height, width, batch)
 
 
 @pytest.mark.parametrize(("plus", "height", "width"), [(False, 24, 60), (True, 96, 96)])
@@ -74,12 +74,7 @@ def test_all_outputs_are_in_pixels_of_the_full_image():
 
 @pytest.mark.parametrize("plus", [False, True])
 def test_a_batch_of_two_is_two_of_one(plus):
-    net, given = built(plus).eval(), images(96 if plus else 36, batch=2)
-    with torch.no_grad():
-        both = net(*given).disparities[0]
-        for i in range(2):
-            one = net(given[0, i : i + 1], given[1, i : i + 1]).disparities[0]
-            torch.testing.assert_close(one, both[i : i + 1], atol=1e-3, rtol=0)
+    net_checks.assert_batch_is_singles(built(plus), images(96 if plus else 36, batch=2))
 
 
 @pytest.mark.parametrize("plus", [False, True])
@@ -87,11 +82,7 @@ def test_every_weight_is_reached(plus):
     net = built(plus)
     for refine in net.refine:  # so that the last ReLU lets something through
         torch.nn.init.constant_(refine.change.bias, 1.0)
-    batch = learning.batch(96, 96, 40)
-    loss = LOSS(net(*batch.inputs), batch)
-    assert set(loss) == {"disparity"}
-    loss["disparity"].backward()
-    assert [n for n, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
+    assert net_checks.silent(net, LOSS, learning.batch(96, 96, 40)) == []
 
 
 def test_how_the_paper_weighs_five_outputs():
@@ -215,12 +206,8 @@ def test_a_config_that_is_no_net(wrong):
 
 @pytest.mark.parametrize("builder", [aanet, aanet_plus])
 def test_names_there_and_back(builder):
-    state = builder().state_dict()
-    official = unconvert(state)
-    assert len(official) == len(state) and not set(official) & set(state)
-    assert official.keys() >= {"aggregation.fusions.5.branches.2.0.conv2.offset_conv.bias"}
-    back = convert(official)
-    assert set(back) == set(state) and all(torch.equal(back[k], state[k]) for k in state)
+    known = "aggregation.fusions.5.branches.2.0.conv2.offset_conv.bias"
+    net_checks.assert_names_return(builder(), convert, unconvert, known)
 
 
 def test_another_variant_is_refused():
@@ -239,12 +226,8 @@ def test_what_is_said_of_the_published_weights():
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not(plus):
     batch = learning.batch(96 if plus else 24, 96 if plus else 48, 20)
 
-    def left_over(**bug):
-        def build():
-            return AANet(narrow(plus, max_disparity=24, width=4 if plus else 8))
+    def build():
+        return AANet(narrow(plus, max_disparity=24, width=4 if plus else 8))
 
-        return learning.left_over(build, batch, LOSS, steps=8 if plus else 14, **bug)
-
-    assert left_over() < 0.3
-    for bug in learning.BUGS if not plus else ():
-        assert not left_over(**bug) < 0.3, bug
+    bugs, steps = ((), 8) if plus else (learning.BUGS, 14)
+    learning.assert_learns(build, batch, LOSS, steps=steps, bugs=bugs)

@@ -1,8 +1,10 @@
 """Bi3D: sizes, ranges, what it gives in training and after it, names of tensors, learning."""
 
 import learning
+import net_checks
 import pytest
 import torch
+from net_checks import Said
 
 from fathom.core import InputError, UsageError
 from fathom.layers.planes import PlaneLoss
@@ -39,23 +41,14 @@ def built(kind="bi3d", **other):
     return net
 
 
-class Does(torch.nn.Module):
-    """A function in the place of a part of a net."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.forward = function
-
-
 def published(builder, **settings):
     """The net of the published size, without memory."""
     with torch.device("meta"):
         return builder(**settings)
 
 
-def images(height=48, width=96, batch=1, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(2, batch, 3, height, width, generator=generator) * 255
+def images(height=48, width=96, batch=1):
+    return net_checks.images(height, width, batch)
 
 
 @pytest.mark.parametrize(("kind", "sets"), [("bi3d", 2), ("2d", 1), ("binary", 2)])
@@ -78,29 +71,19 @@ def test_sizes_of_everything_it_gives(kind, sets):
 
 @pytest.mark.parametrize("kind", ["bi3d", "2d", "binary"])
 def test_a_batch_of_two_is_two_of_one(kind):
-    net, given = built(kind).eval(), images(batch=2)
-    with torch.no_grad():
-        both = net(*given).disparities[0]
-        for i in range(2):
-            one = net(given[0, i : i + 1], given[1, i : i + 1]).disparities[0]
-            torch.testing.assert_close(one, both[i : i + 1], atol=1e-3, rtol=0)
+    net_checks.assert_batch_is_singles(built(kind), images(batch=2))
 
 
 @pytest.mark.parametrize("kind", ["bi3d", "2d", "binary"])
 def test_planes_at_once_or_a_few_at_a_time(kind):
-    net, given = built(kind).eval(), images()
-    plain = net(*given).disparities[0].detach()  # gradients: all at once
-    with torch.inference_mode():
-        torch.testing.assert_close(net(*given).disparities[0], plain, atol=1e-3, rtol=0)
+    net_checks.assert_same_without_gradients(built(kind), images())  # gradients: all at once
 
 
 @pytest.mark.parametrize("kind", ["bi3d", "2d", "binary"])
 def test_every_weight_is_reached(kind):
     net = built(kind, volume_width=8) if kind == "bi3d" else built(kind)
-    batch = learning.batch(48, 96, 40)
-    loss = PlaneLoss(disparity=0.0 if kind == "binary" else 1.0)(net(*batch.inputs), batch)
-    sum(loss.values()).backward()
-    assert [n for n, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
+    loss = PlaneLoss(disparity=0.0 if kind == "binary" else 1.0)
+    assert net_checks.silent(net, loss, learning.batch(48, 96, 40)) == []
 
 
 def test_planes_are_drawn_for_each_pair():
@@ -115,8 +98,8 @@ def test_nearer_is_a_larger_disparity():
     """With an answering net that says how alike the two descriptions are, the plane that fits is
     found where it lies: the direction in which the right view moves."""
     net = built("2d").eval()
-    net.answers.features = Does(lambda image: image[..., ::3, ::3])
-    net.answers.classifier = Does(lambda laid: -(laid[:, :3] - laid[:, 3:]).abs().mean(1, True))
+    net.answers.features = Said(lambda image: image[..., ::3, ::3])
+    net.answers.classifier = Said(lambda laid: -(laid[:, :3] - laid[:, 3:]).abs().mean(1, True))
     right = images(48, 144)[1]
     left = right.roll(12, dims=3)  # x_left = x_right + 12
     with torch.no_grad():
@@ -140,7 +123,7 @@ def test_the_confidence_is_what_lies_within_a_pixel():
     net = built("2d").eval()
     at = torch.tensor([3 * p for p in net.config.planes]).view(1, -1, 1, 1)
     logits = (4.0 * (20.5 - at)).expand(1, -1, 16, 32)  # surely nearer until 20.5 px
-    net.correction = Does(lambda share, image: share)
+    net.correction = Said(lambda share, image: share)
     found = net.read(logits, images()[0])
     assert found.disparity.mean().item() == pytest.approx(20.5, abs=0.05)
     wanted = torch.sigmoid(torch.tensor(4.0)) - torch.sigmoid(torch.tensor(-4.0))
@@ -241,11 +224,7 @@ def test_it_learns_four_scenes_and_the_check_would_notice_if_not(kind):
         width=8, pools=(4, 2), widths=(12, 16), canvas=settings["max_disparity"] // 3
     )
 
-    def left_over(**bug):
-        return learning.left_over(
-            lambda: built(kind, classifying=narrow, **settings), batch, loss, steps=steps, **bug
-        )
+    def build():
+        return built(kind, classifying=narrow, **settings)
 
-    assert left_over() < share
-    for bug in learning.BUGS:
-        assert not left_over(**bug) < share, bug
+    learning.assert_learns(build, batch, loss, steps=steps, share=share)

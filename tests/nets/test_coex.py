@@ -1,29 +1,20 @@
 """CoEx: sizes, ranges, both stems, what it gives in training and after it, names, learning."""
 
-from pathlib import Path
-
 import learning
+import net_checks
 import numpy as np
 import pytest
 import torch
+from net_checks import Said, images
 from torch.nn import functional
 
 from fathom.core import InputError, UsageError
 from fathom.layers.state import load_state
 from fathom.nets.stereo.coex import FRAMES, WEIGHTS, CoEx, CoExConfig, coex, convert, unconvert
 from fathom.train import StereoLoss
-from fathom.train.load import load_experiment
 
 torch.set_num_threads(1)
 LOSS = StereoLoss(weights=(1 / 1.3, 0.3 / 1.3))
-
-
-class Said(torch.nn.Module):
-    """A function in place of a module."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.forward = function
 
 
 def narrow(**other):
@@ -36,53 +27,23 @@ def built(**other):
     return CoEx(narrow(**other))
 
 
-def images(height=32, width=64, batch=1, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(2, batch, 3, height, width, generator=generator) * 255
-
-
 @pytest.mark.parametrize(("height", "width"), [(32, 64), (96, 32)])
 def test_sizes_of_everything_it_gives(height, width):
-    net, given = built(), images(height, width, batch=2)
-    taught = net(*given)
-    assert [tuple(d.shape) for d in taught.disparities] == [
-        (2, 1, height, width),
-        (2, 1, height // 4, width // 4),
-    ]
-    assert taught.confidence is None
-    with torch.no_grad():
-        out = net.eval()(*given)
-    assert [tuple(t.shape) for t in (*out.disparities, out.confidence)] == [
-        (2, 1, height, width)
-    ] * 2
-    assert out.disparities[0].min() >= 0 and out.disparities[0].max() <= 28
+    taught = [(2, 1, height, width), (2, 1, height // 4, width // 4)]
+    net_checks.assert_gives(built(), images(height, width, batch=2), taught, 28)
 
 
 def test_gradients_or_not_give_the_same():
-    net, given = built().eval(), images()
-    plain = net(*given)
-    with torch.inference_mode():
-        out = net(*given)
-    torch.testing.assert_close(out.disparities[0], plain.disparities[0].detach(), atol=1e-3, rtol=0)
+    net_checks.assert_same_without_gradients(built(), images())
 
 
 def test_a_batch_of_two_is_two_of_one():
-    net, given = built().eval(), images(batch=2)
-    with torch.no_grad():
-        both = net(*given)
-        for i in range(2):
-            one = net(given[0, i : i + 1], given[1, i : i + 1])
-            torch.testing.assert_close(
-                one.disparities[0], both.disparities[0][i : i + 1], atol=1e-3, rtol=0
-            )
+    net_checks.assert_batch_is_singles(built(), images(batch=2))
 
 
 def test_every_weight_is_reached_but_those_the_authors_never_use():
-    net, batch = built(), learning.batch(32, 64, 28)
-    loss = LOSS(net(*batch.inputs), batch)
-    assert set(loss) == {"disparity"}
-    loss["disparity"].backward()
-    silent = [n for n, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())]
+    net = built()
+    silent = net_checks.silent(net, LOSS, learning.batch(32, 64, 28))
     assert silent and all(n.startswith(("spare.", "hourglass.spare.")) for n in silent)
     assert not any(p.requires_grad for n, p in net.named_parameters() if n in silent)
 
@@ -172,12 +133,8 @@ def test_a_stem_there_is_not(unchecked):
 
 
 def test_names_there_and_back():
-    state = coex().state_dict()
-    official = unconvert(state)
-    assert len(official) == len(state) and not set(official) & set(state)
-    assert official.keys() >= {"cost_agg.conv_agg.0.1.conv.weight", "feature.bn1.weight"}
-    back = convert(official)
-    assert set(back) == set(state) and all(torch.equal(back[k], state[k]) for k in state)
+    known = "cost_agg.conv_agg.0.1.conv.weight", "feature.bn1.weight"
+    net_checks.assert_names_return(coex(), convert, unconvert, *known)
 
 
 def test_weights_of_another_net_are_refused():
@@ -192,7 +149,7 @@ def test_what_is_said_of_the_published_weights():
 
 
 def test_the_experiment_is_the_authors():
-    found = load_experiment(Path(__file__).parents[2] / "experiments" / "coex.py")
+    found = net_checks.experiment("coex")
     assert found.net is coex and found.loss == LOSS
     assert (found.batch, found.learning_rate, found.clip) == (8, 1e-3, 0.1)
     assert found.crop_width % 32 == found.crop_height % 32 == 0
@@ -201,10 +158,4 @@ def test_the_experiment_is_the_authors():
 @pytest.mark.slow
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not():
     batch = learning.batch(32, 64, 28)
-
-    def left_over(**bug):
-        return learning.left_over(lambda: CoEx(narrow()), batch, LOSS, steps=15, **bug)
-
-    assert left_over() < 0.3
-    for bug in learning.BUGS:
-        assert not left_over(**bug) < 0.3, bug
+    learning.assert_learns(lambda: CoEx(narrow()), batch, LOSS, steps=15)

@@ -1,9 +1,9 @@
 """CREStereo: sizes, stages, iterations, signs, where it looks, names of tensors, learning."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import learning
+import net_checks
 import pytest
 import torch
 from torch.nn import functional
@@ -21,7 +21,6 @@ from fathom.nets.stereo.crestereo import (
     unconvert,
 )
 from fathom.train import StereoLoss
-from fathom.train.load import load_experiment
 
 torch.set_num_threads(1)
 NARROW = CREStereoConfig(
@@ -35,8 +34,7 @@ def built(config=NARROW):
 
 
 def images(height=32, width=64, batch=1):
-    generator = torch.Generator().manual_seed(1)
-    return torch.rand(2, batch, 3, height, width, generator=generator) * 255
+    return net_checks.images(height, width, batch, seed=1)
 
 
 def outputs(net, *inputs):
@@ -138,26 +136,12 @@ def test_gradients_reach_every_weight():
 
 
 def test_the_same_bits_again_and_a_batch_of_two_is_two_of_one():
-    net, pair = built().eval(), images(batch=2)
-    both = outputs(net, *pair)[0]
-    assert torch.equal(both, outputs(net, *pair)[0])
-    for i in range(2):
-        one = outputs(net, *(t[i : i + 1] for t in pair))[0]
-        torch.testing.assert_close(both[i : i + 1], one, atol=1e-3, rtol=1e-4)
+    net_checks.assert_repeats(built(), images(batch=2))
+    net_checks.assert_batch_is_singles(built(), images(batch=2), atol=1e-3, rtol=1e-4)
 
 
-def test_bfloat16_comes_near():
-    net, pair = built().eval(), images()
-    full = outputs(net, *pair)[0]
-    with torch.autocast("cpu", torch.bfloat16):
-        low = outputs(net, *pair)[0]
-    assert low.dtype == torch.float32
-    assert (low - full).abs().mean() < 0.1 * full.std() + 0.1
-
-
-def test_disparities_that_are_none_do_not_end_the_process():
-    net, (left, right) = built().eval(), images()
-    assert bool(torch.isnan(outputs(net, left * torch.nan, right)[0]).all())
+def test_bfloat16_comes_near_and_images_that_are_not_numbers_do_not_end_the_process():
+    net_checks.assert_stands_low_precision_and_no_numbers(built(), images())
 
 
 @pytest.mark.parametrize(("stages", "size"), [(1, (40, 64)), (1, (16, 64)), (2, (48, 64))])
@@ -213,7 +197,7 @@ def test_another_net_is_refused_by_name():
 
 
 def test_the_experiment_is_the_paper_s():
-    found = load_experiment(Path(__file__).parents[2] / "experiments" / "crestereo.py")
+    found = net_checks.experiment("crestereo")
     assert found.net is crestereo
     assert (found.loss.kind, found.loss.gamma) == ("sequence", 0.8)
     assert (found.batch, found.learning_rate, found.steps) == (16, 4e-4, 300_000)
@@ -225,12 +209,4 @@ def test_it_learns_four_scenes_and_the_check_would_notice_if_not():
     given = learning.batch(32, 48, 12)
     loss = StereoLoss(kind="sequence", gamma=0.8)
     config = replace(NARROW, train_iterations=2)
-
-    def left_over(**bug):
-        return learning.left_over(
-            lambda: CREStereo(config), given, loss, steps=40, rate=8e-3, **bug
-        )
-
-    assert left_over() < 0.3
-    for bug in learning.BUGS:
-        assert not left_over(**bug) < 0.3, bug
+    learning.assert_learns(lambda: CREStereo(config), given, loss, steps=40, rate=8e-3)

@@ -1,11 +1,11 @@
 """Fast-ACVNet and Fast-ACVNet+: sizes, ranges, neighbours, hypotheses, names, learning."""
 
-from pathlib import Path
-
 import learning
+import net_checks
 import numpy as np
 import pytest
 import torch
+from net_checks import Said, images
 from torch.nn import functional
 
 from fathom.core import InputError, UsageError
@@ -24,19 +24,10 @@ from fathom.nets.stereo.fast_acvnet import (
     unconvert,
 )
 from fathom.train import StereoLoss
-from fathom.train.load import load_experiment
 
 torch.set_num_threads(1)
 LOSS = StereoLoss("multi-scale", weights=(1.0, 0.5, 0.3, 0.3))
 BOTH = pytest.mark.parametrize("plus", [False, True])
-
-
-class Said(torch.nn.Module):
-    """A function in place of a module."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.forward = function
 
 
 def narrow(plus=False, **other):
@@ -49,11 +40,6 @@ def built(plus=False, **other):
     return FastACVNet(narrow(plus, **other))
 
 
-def images(height=32, width=64, batch=1, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(2, batch, 3, height, width, generator=generator) * 255
-
-
 def made(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -61,16 +47,10 @@ def made(*shape, seed=0):
 @BOTH
 @pytest.mark.parametrize(("height", "width", "only"), [(32, 64, False), (96, 32, True)])
 def test_sizes_of_everything_it_gives(plus, height, width, only):
-    net, given = built(plus, attention_only=only), images(height, width, batch=2)
-    taught = net(*given)
     full, small = (2, 1, height, width), (2, 1, height // 4, width // 4)
-    wanted = [full, small] if only else [full, full, small, small]
-    assert [tuple(d.shape) for d in taught.disparities] == wanted
-    assert taught.confidence is None
-    with torch.no_grad():
-        out = net.eval()(*given)
-    assert [tuple(t.shape) for t in (*out.disparities, out.confidence)] == [full] * 2
-    assert out.disparities[0].min() >= 0 and out.disparities[0].max() <= 28
+    taught = [full, small] if only else [full, full, small, small]
+    given = images(height, width, batch=2)
+    net_checks.assert_gives(built(plus, attention_only=only), given, taught, 28)
 
 
 @BOTH
@@ -83,24 +63,14 @@ def test_a_range_of_fewer_than_24_takes_what_there_is(plus):
 
 @BOTH
 def test_a_batch_of_two_is_two_of_one(plus):
-    net, given = built(plus).eval(), images(batch=2)
-    with torch.no_grad():
-        both = net(*given)
-        for i in range(2):
-            one = net(given[0, i : i + 1], given[1, i : i + 1])
-            torch.testing.assert_close(
-                one.disparities[0], both.disparities[0][i : i + 1], atol=1e-3, rtol=0
-            )
+    net_checks.assert_batch_is_singles(built(plus), images(batch=2))
 
 
 @BOTH
 @pytest.mark.parametrize("only", [False, True])
 def test_every_weight_is_reached_but_those_that_do_not_run(plus, only):
-    net, batch = built(plus, attention_only=only), learning.batch(32, 64, 28)
-    loss = LOSS(net(*batch.inputs), batch)
-    assert set(loss) == {"disparity"}
-    loss["disparity"].backward()
-    silent = {n for n, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())}
+    net = built(plus, attention_only=only)
+    silent = set(net_checks.silent(net, LOSS, learning.batch(32, 64, 28)))
     assert silent == {n for n, p in net.named_parameters() if not p.requires_grad}
     idle = ("describe.", "enter.", "gate.", "hourglass.") if only else ("hourglass.spare.",)
     assert silent and all(n.startswith((*idle, "attention.hourglass.spare.")) for n in silent)
@@ -222,13 +192,10 @@ def test_a_config_that_is_no_net(wrong):
 
 @pytest.mark.parametrize("builder", [fast_acvnet, fast_acvnet_plus])
 def test_names_there_and_back(builder):
-    state = builder().state_dict()
-    official = unconvert(state)
-    assert len(official) == len(state)
-    assert official.keys() >= {"hourglass_att.conv1.1.bn.weight", "feature.bn1.weight"}
-    assert ("gamma" in official) is (builder is fast_acvnet)
-    back = convert(official)
-    assert set(back) == set(state) and all(torch.equal(back[k], state[k]) for k in state)
+    net = builder()
+    known = "hourglass_att.conv1.1.bn.weight", "feature.bn1.weight"
+    net_checks.assert_names_return(net, convert, unconvert, *known, shared=True)
+    assert ("gamma" in unconvert(net.state_dict())) is (builder is fast_acvnet)
 
 
 def test_another_variant_is_refused():
@@ -245,8 +212,7 @@ def test_what_is_said_of_the_published_weights():
 
 
 def test_the_experiments_are_the_authors():
-    folder = Path(__file__).parents[2] / "experiments"
-    whole, half = (load_experiment(folder / f"fast_acvnet{n}.py") for n in ("", "_attention"))
+    whole, half = (net_checks.experiment(f"fast_acvnet{n}") for n in ("", "_attention"))
     assert whole.net is fast_acvnet and whole.loss == LOSS
     assert half.net().config.attention_only and half.loss.weights == (1.0, 0.3)
     assert (whole.batch, whole.learning_rate) == (half.batch, half.learning_rate) == (20, 1e-3)
@@ -256,10 +222,4 @@ def test_the_experiments_are_the_authors():
 @BOTH
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not(plus):
     batch = learning.batch(32, 64, 28)
-
-    def left_over(**bug):
-        return learning.left_over(lambda: FastACVNet(narrow(plus)), batch, LOSS, steps=18, **bug)
-
-    assert left_over() < 0.3
-    for bug in learning.BUGS:
-        assert not left_over(**bug) < 0.3, bug
+    learning.assert_learns(lambda: FastACVNet(narrow(plus)), batch, LOSS, steps=18)

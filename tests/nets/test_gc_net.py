@@ -1,8 +1,10 @@
 """GC-Net: sizes, ranges, names of tensors, learning."""
 
 import learning
+import net_checks
 import pytest
 import torch
+from net_checks import images
 
 from fathom.core import InputError, UsageError
 from fathom.layers.state import load_state
@@ -20,32 +22,15 @@ def built():
     return GCNet(NARROW)
 
 
-def images(height=32, width=64, batch=1):
-    return torch.rand(2, batch, 3, height, width, generator=torch.Generator().manual_seed(0)) * 255
-
-
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (32, 96), (64, 32)])
 def test_sizes_of_everything_it_gives(height, width):
-    net, given = built(), images(height, width, batch=2)
-    taught = net(*given)
-    assert [tuple(d.shape) for d in taught.disparities] == [(2, 1, height, width)]
-    assert taught.confidence is None
-    with torch.no_grad():
-        out = net.eval()(*given)
-    assert [tuple(t.shape) for t in (*out.disparities, out.confidence)] == [
-        (2, 1, height, width)
-    ] * 2
-    assert out.disparities[0].min() >= 0 and out.disparities[0].max() <= 31
+    given = images(height, width, batch=2)
+    net_checks.assert_gives(built(), given, [(2, 1, height, width)], 31)
 
 
 def test_gradients_or_not_and_the_detours_give_the_same():
-    net, given = built().eval(), images(batch=2)
-    plain = net(*given).disparities[0].detach()
-    with torch.inference_mode():
-        torch.testing.assert_close(net(*given).disparities[0], plain, atol=1e-3, rtol=0)
-        for i in range(2):
-            one = net(given[0, i : i + 1], given[1, i : i + 1]).disparities[0]
-            torch.testing.assert_close(one, plain[i : i + 1], atol=1e-3, rtol=0)
+    net_checks.assert_same_without_gradients(built(), images())
+    net_checks.assert_batch_is_singles(built(), images(batch=2))
 
 
 def test_the_smallest_cost_wins():
@@ -96,13 +81,8 @@ def test_a_config_that_is_no_net(wrong):
 
 def test_names_there_and_back_with_counts_or_without():
     net = gc_net()
-    state = net.state_dict()
-    official = unconvert(state)
-    assert len(official) == len(state) and not set(official) & set(state)
-    back = convert(official)
-    assert set(back) == set(state) and all(torch.equal(back[k], state[k]) for k in state)
-    old = {k: v for k, v in official.items() if not k.endswith("num_batches_tracked")}
-    load_state(net, convert(old), "ckpt.t7")
+    net_checks.assert_names_return(net, convert, unconvert)
+    net_checks.assert_loads_without_counts(net, convert, unconvert)
 
 
 def test_another_net_is_refused():
@@ -114,6 +94,4 @@ def test_another_net_is_refused():
 
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not():
     batch = learning.batch(32, 32, 14)
-    assert learning.left_over(built, batch, L1, steps=16) < 0.3
-    for bug in learning.BUGS:
-        assert not learning.left_over(built, batch, L1, steps=16, **bug) < 0.3, bug
+    learning.assert_learns(built, batch, L1, steps=16)

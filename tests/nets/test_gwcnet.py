@@ -1,6 +1,7 @@
 """GwcNet: sizes, ranges, what it gives in training and after it, names of tensors, learning."""
 
 import learning
+import net_checks
 import pytest
 import torch
 from torch.nn import functional
@@ -37,55 +38,28 @@ def built(concat=2, **other):
     return net
 
 
-def images(height=32, width=48, batch=1, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(2, batch, 3, height, width, generator=generator) * 255
+def images(height=32, width=48, batch=1):
+    return net_checks.images(height, width, batch)
 
 
 @pytest.mark.parametrize("concat", [2, 0])
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 48)])
 def test_sizes_of_everything_it_gives(concat, height, width):
-    net = built(concat)
     given = images(height, width, batch=2)
-    taught = net(*given)
-    assert [tuple(d.shape) for d in taught.disparities] == [(2, 1, height, width)] * 4
-    assert taught.confidence is None
-    with torch.no_grad():
-        out = net.eval()(*given)
-    assert [tuple(t.shape) for t in (*out.disparities, out.confidence)] == [
-        (2, 1, height, width)
-    ] * 2
-    assert out.disparities[0].min() >= 0 and out.disparities[0].max() <= 31
+    net_checks.assert_gives(built(concat), given, [(2, 1, height, width)] * 4, 31)
 
 
 def test_gradients_or_not_and_the_detours_give_the_same():
-    net = built().eval()
-    given = images()
-    plain = net(*given)
-    with torch.inference_mode():
-        out = net(*given)
-    torch.testing.assert_close(out.disparities[0], plain.disparities[0].detach(), atol=1e-3, rtol=0)
+    net_checks.assert_same_without_gradients(built(), images())
 
 
 def test_a_batch_of_two_is_two_of_one():
-    net, given = built().eval(), images(batch=2)
-    with torch.no_grad():
-        both = net(*given)
-        for i in range(2):
-            one = net(given[0, i : i + 1], given[1, i : i + 1])
-            torch.testing.assert_close(
-                one.disparities[0], both.disparities[0][i : i + 1], atol=1e-3, rtol=0
-            )
+    net_checks.assert_batch_is_singles(built(), images(batch=2))
 
 
 @pytest.mark.parametrize("concat", [2, 0])
 def test_every_weight_is_reached(concat):
-    net = built(concat)
-    batch = learning.batch(32, 32, 14)
-    loss = LOSS(net(*batch.inputs), batch)
-    assert set(loss) == {"disparity"}
-    loss["disparity"].backward()
-    assert [n for n, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
+    assert net_checks.silent(built(concat), LOSS, learning.batch(32, 32, 14)) == []
 
 
 def test_how_the_paper_weighs_four_outputs():
@@ -145,18 +119,12 @@ def test_a_config_that_is_no_net(wrong):
 
 @pytest.mark.parametrize("builder", [gwcnet, gwcnet_g])
 def test_names_there_and_back(builder):
-    state = builder().state_dict()
-    official = unconvert(state)
-    assert len(official) == len(state) and not set(official) & set(state)
-    assert official.keys() >= {"dres3.redir2.1.running_mean", "classif0.2.weight"}
-    back = convert(official)
-    assert set(back) == set(state) and all(torch.equal(back[k], state[k]) for k in state)
+    known = "dres3.redir2.1.running_mean", "classif0.2.weight"
+    net_checks.assert_names_return(builder(), convert, unconvert, *known)
 
 
 def test_tensors_of_an_old_torch_have_no_counts():
-    state = gwcnet().state_dict()
-    old = {k: v for k, v in unconvert(state).items() if not k.endswith("num_batches_tracked")}
-    load_state(gwcnet(), convert(old), "old.ckpt")
+    net_checks.assert_loads_without_counts(gwcnet(), convert, unconvert)
 
 
 def test_another_variant_is_refused():
@@ -177,12 +145,9 @@ def test_what_is_said_of_the_published_weights():
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not(concat):
     batch = learning.batch(32, 32, 14)
 
-    def left_over(**bug):
-        def build():
-            return GwcNet(narrow(concat, max_disparity=16))
+    bugs = learning.BUGS if concat else ()
 
-        return learning.left_over(build, batch, LOSS, steps=16, **bug)
+    def build():
+        return GwcNet(narrow(concat, max_disparity=16))
 
-    assert left_over() < 0.3
-    for bug in learning.BUGS if concat else ():
-        assert not left_over(**bug) < 0.3, bug
+    learning.assert_learns(build, batch, LOSS, steps=16, bugs=bugs)

@@ -1,9 +1,11 @@
 """HITNet: sizes, ranges, what it gives in training and after it, names of tensors, learning."""
 
 import learning
+import net_checks
 import numpy as np
 import pytest
 import torch
+from net_checks import images
 from torch import nn
 
 from fathom.core import InputError, UsageError
@@ -43,11 +45,6 @@ def built(levels=1, **other):
     return HITNet(narrow(levels, **other))
 
 
-def images(height=32, width=64, batch=1, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(2, batch, 3, height, width, generator=generator) * 255
-
-
 @pytest.mark.parametrize(("levels", "height", "width"), [(1, 16, 48), (2, 32, 16), (5, 64, 128)])
 def test_sizes_of_everything_it_gives(levels, height, width):
     net = built(levels)
@@ -83,12 +80,7 @@ def test_training_and_evaluation_agree(levels):
 
 @pytest.mark.parametrize("levels", [1, 3])
 def test_a_batch_of_two_is_two_of_one(levels):
-    net, given = built(levels).eval(), images(batch=2)
-    with torch.no_grad():
-        both = net(*given).disparities[0]
-        for i in range(2):
-            one = net(given[0, i : i + 1], given[1, i : i + 1]).disparities[0]
-            torch.testing.assert_close(one, both[i : i + 1], atol=1e-4, rtol=1e-4)
+    net_checks.assert_batch_is_singles(built(levels), images(batch=2), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("levels", [1, 5])
@@ -195,12 +187,7 @@ def test_it_learns_four_scenes_and_the_check_would_notice_if_not(monkeypatch):
     slants = tile_losses.fitted_slants(batch.truth, batch.valid)
     monkeypatch.setattr(tile_losses, "fitted_slants", lambda truth, valid: slants)
 
-    def left_over(**bug):
-        return learning.left_over(lambda: HITNet(narrow()), batch, LOSS, steps=45, **bug)
-
-    assert left_over() < 0.3
-    for bug in learning.BUGS:
-        assert not left_over(**bug) < 0.3, bug
+    learning.assert_learns(lambda: HITNet(narrow()), batch, LOSS, steps=45)
 
 
 def test_negative_disparities_are_the_nets_own():

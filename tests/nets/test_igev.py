@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import learning
+import net_checks
 import pytest
 import torch
 
@@ -21,7 +21,6 @@ from fathom.nets.stereo.igev import (
     igev,
     unconvert,
 )
-from fathom.train.load import load_experiment
 
 torch.set_num_threads(1)
 NARROW = IGEVConfig(
@@ -41,8 +40,7 @@ def built(config=NARROW):
 
 
 def images(height=64, width=96, batch=1):
-    generator = torch.Generator().manual_seed(1)
-    return torch.rand(2, batch, 3, height, width, generator=generator) * 255
+    return net_checks.images(height, width, batch, seed=1)
 
 
 def given(net, *inputs):
@@ -143,26 +141,12 @@ def test_norms_of_images_stay_as_they_came_and_gradients_reach_all_that_runs():
 
 
 def test_the_same_bits_again_and_a_batch_of_two_is_two_of_one():
-    net, pair = built().eval(), images(batch=2)
-    both = given(net, *pair).disparities[0]
-    assert torch.equal(both, given(net, *pair).disparities[0])
-    for i in range(2):
-        one = given(net, *(t[i : i + 1] for t in pair)).disparities[0]
-        torch.testing.assert_close(both[i : i + 1], one, atol=1e-3, rtol=1e-4)
+    net_checks.assert_repeats(built(), images(batch=2))
+    net_checks.assert_batch_is_singles(built(), images(batch=2), atol=1e-3, rtol=1e-4)
 
 
-def test_bfloat16_comes_near():
-    net, pair = built().eval(), images()
-    full = given(net, *pair).disparities[0]
-    with torch.autocast("cpu", torch.bfloat16):
-        low = given(net, *pair).disparities[0]
-    assert low.dtype == torch.float32
-    assert (low - full).abs().mean() < 0.1 * full.std() + 0.1
-
-
-def test_disparities_that_are_none_do_not_end_the_process():
-    net, (left, right) = built().eval(), images()
-    assert bool(torch.isnan(given(net, left * torch.nan, right).disparities[0]).all())
+def test_bfloat16_comes_near_and_images_that_are_not_numbers_do_not_end_the_process():
+    net_checks.assert_stands_low_precision_and_no_numbers(built(), images())
 
 
 def test_sizes_that_do_not_divide():
@@ -220,13 +204,9 @@ def test_another_net_is_refused_by_name():
         load_state(built(), ours, "x.pth")
 
 
-def experiment():
-    return load_experiment(Path(__file__).parents[2] / "experiments" / "igev.py")
-
-
 def test_the_experiment_is_the_paper_s():
     """The first of 22 moves weighs 0.9^15, and smooth L1 is added for where they begin."""
-    found = experiment()
+    found = net_checks.experiment("igev")
     assert found.net is igev
     batch = learning.batch(32, 32, 12)
     exact = batch.truth + 0.0
@@ -251,11 +231,5 @@ def _output(disparities):
 @pytest.mark.slow
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not():
     batch = learning.batch(32, 64, 24)
-    loss = partial(experiment().loss, moves=NARROW.train_iterations)
-
-    def left_over(**bug):
-        return learning.left_over(built, batch, loss, steps=18, rate=4e-3, **bug)
-
-    assert left_over() < 0.3
-    for bug in learning.BUGS:
-        assert not left_over(**bug) < 0.3, bug
+    loss = partial(net_checks.experiment("igev").loss, moves=NARROW.train_iterations)
+    learning.assert_learns(built, batch, loss, steps=18, rate=4e-3)

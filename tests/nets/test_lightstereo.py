@@ -1,11 +1,11 @@
 """LightStereo: sizes, what it gives in training and after it, names of tensors, learning."""
 
-from pathlib import Path
-
 import learning
+import net_checks
 import numpy as np
 import pytest
 import torch
+from net_checks import Said, images
 from torch.nn import functional
 
 from fathom.core import InputError, UsageError
@@ -21,18 +21,9 @@ from fathom.nets.stereo.lightstereo import (
     unconvert,
 )
 from fathom.train import StereoLoss
-from fathom.train.load import load_experiment
 
 torch.set_num_threads(1)
 LOSS = StereoLoss(weights=(1.0, 0.3))
-
-
-class Said(torch.nn.Module):
-    """A function in place of a module."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.forward = function
 
 
 def narrow(**other):
@@ -45,45 +36,19 @@ def built(**other):
     return LightStereo(narrow(**other))
 
 
-def images(height=32, width=64, batch=1, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(2, batch, 3, height, width, generator=generator) * 255
-
-
 @pytest.mark.parametrize(("height", "width"), [(32, 64), (96, 32)])
 def test_sizes_of_everything_it_gives(height, width):
-    net, given = built(), images(height, width, batch=2)
-    taught = net(*given)
-    assert [tuple(d.shape) for d in taught.disparities] == [
-        (2, 1, height, width),
-        (2, 1, height // 4, width // 4),
-    ]
-    assert taught.confidence is None
-    with torch.no_grad():
-        out = net.eval()(*given)
-    assert [tuple(t.shape) for t in (*out.disparities, out.confidence)] == [
-        (2, 1, height, width)
-    ] * 2
-    assert out.disparities[0].min() >= 0 and out.disparities[0].max() <= 28
+    taught = [(2, 1, height, width), (2, 1, height // 4, width // 4)]
+    net_checks.assert_gives(built(), images(height, width, batch=2), taught, 28)
 
 
 def test_a_batch_of_two_is_two_of_one():
-    net, given = built().eval(), images(batch=2)
-    with torch.no_grad():
-        both = net(*given)
-        for i in range(2):
-            one = net(given[0, i : i + 1], given[1, i : i + 1])
-            torch.testing.assert_close(
-                one.disparities[0], both.disparities[0][i : i + 1], atol=1e-3, rtol=0
-            )
+    net_checks.assert_batch_is_singles(built(), images(batch=2))
 
 
 def test_every_weight_is_reached():
-    net, batch = built(aggregation=(1, 2, 2)), learning.batch(32, 64, 28)
-    loss = LOSS(net(*batch.inputs), batch)
-    assert set(loss) == {"disparity"}
-    loss["disparity"].backward()
-    assert [n for n, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
+    net = built(aggregation=(1, 2, 2))
+    assert net_checks.silent(net, LOSS, learning.batch(32, 64, 28)) == []
 
 
 def test_disparities_are_left_minus_right():
@@ -171,12 +136,8 @@ def test_a_config_that_is_no_net(wrong):
 
 @pytest.mark.parametrize("builder", [lightstereo, lightstereo_m])
 def test_names_there_and_back(builder):
-    state = builder().state_dict()
-    official = unconvert(state)
-    assert len(official) == len(state) and not set(official) & set(state)
-    assert official.keys() >= {"cost_agg.att4.conv2_2.bias", "backbone.block3.4.2.bn3.weight"}
-    back = convert(official)
-    assert set(back) == set(state) and all(torch.equal(back[k], state[k]) for k in state)
+    known = "cost_agg.att4.conv2_2.bias", "backbone.block3.4.2.bn3.weight"
+    net_checks.assert_names_return(builder(), convert, unconvert, *known)
 
 
 def test_another_variant_is_refused():
@@ -193,7 +154,7 @@ def test_what_is_said_of_the_published_weights():
 
 
 def test_the_experiment_is_the_authors():
-    found = load_experiment(Path(__file__).parents[2] / "experiments" / "lightstereo.py")
+    found = net_checks.experiment("lightstereo")
     assert found.net is lightstereo and found.loss == LOSS
     assert (found.batch, found.learning_rate, found.weight_decay) == (24, 2.4e-3, 1e-5)
     assert found.crop_width % 32 == found.crop_height % 32 == 0
@@ -202,10 +163,4 @@ def test_the_experiment_is_the_authors():
 @pytest.mark.slow
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not():
     batch = learning.batch(32, 64, 28)
-
-    def left_over(**bug):
-        return learning.left_over(lambda: LightStereo(narrow()), batch, LOSS, steps=15, **bug)
-
-    assert left_over() < 0.3
-    for bug in learning.BUGS:
-        assert not left_over(**bug) < 0.3, bug
+    learning.assert_learns(lambda: LightStereo(narrow()), batch, LOSS, steps=15)

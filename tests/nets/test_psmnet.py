@@ -1,9 +1,11 @@
 """PSMNet: sizes, ranges, what it gives in training and after it, names of tensors, learning."""
 
 import learning
+import net_checks
 import numpy as np
 import pytest
 import torch
+from net_checks import images
 from torch.nn import functional
 
 from fathom.core import InputError, UsageError
@@ -21,6 +23,7 @@ from fathom.nets.stereo.psmnet import (
 from fathom.train import StereoLoss
 
 torch.set_num_threads(1)
+LOSS = StereoLoss(weights=(1.0, 0.7, 0.5))
 
 
 def narrow(stacked=True, **other):
@@ -36,58 +39,25 @@ def built(stacked=True, **other):
     return net
 
 
-def images(height=32, width=64, batch=1, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(2, batch, 3, height, width, generator=generator) * 255
-
-
 @pytest.mark.parametrize("stacked", [True, False])
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (48, 80), (64, 32)])
 def test_sizes_of_everything_it_gives(stacked, height, width):
-    net = built(stacked)
-    given = images(height, width, batch=2)
-    taught = net(*given)
-    assert [tuple(d.shape) for d in taught.disparities] == [(2, 1, height, width)] * (
-        2 * stacked + 1
-    )
-    assert taught.confidence is None
-    with torch.no_grad():
-        out = net.eval()(*given)
-    assert [tuple(t.shape) for t in (*out.disparities, out.confidence)] == [
-        (2, 1, height, width)
-    ] * 2
-    assert out.disparities[0].min() >= 0 and out.disparities[0].max() <= 31
+    taught = [(2, 1, height, width)] * (3 if stacked else 1)
+    net_checks.assert_gives(built(stacked), images(height, width, batch=2), taught, 31)
 
 
 @pytest.mark.parametrize("stacked", [True, False])
 def test_gradients_or_not_and_the_detours_give_the_same(stacked):
-    net = built(stacked).eval()
-    given = images()
-    plain = net(*given)
-    with torch.inference_mode():
-        out = net(*given)
-    torch.testing.assert_close(out.disparities[0], plain.disparities[0].detach(), atol=1e-3, rtol=0)
+    net_checks.assert_same_without_gradients(built(stacked), images())
 
 
 def test_a_batch_of_two_is_two_of_one():
-    net, given = built().eval(), images(batch=2)
-    with torch.no_grad():
-        both = net(*given)
-        for i in range(2):
-            one = net(given[0, i : i + 1], given[1, i : i + 1])
-            torch.testing.assert_close(
-                one.disparities[0], both.disparities[0][i : i + 1], atol=1e-3, rtol=0
-            )
+    net_checks.assert_batch_is_singles(built(), images(batch=2))
 
 
 @pytest.mark.parametrize("stacked", [True, False])
 def test_every_weight_is_reached(stacked):
-    net = built(stacked)
-    batch = learning.batch(32, 64, 28)
-    loss = StereoLoss(weights=(1.0, 0.7, 0.5))(net(*batch.inputs), batch)
-    assert set(loss) == {"disparity"}
-    loss["disparity"].backward()
-    assert [n for n, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
+    assert net_checks.silent(built(stacked), LOSS, learning.batch(32, 64, 28)) == []
 
 
 def test_how_the_paper_weighs_three_outputs():
@@ -96,7 +66,7 @@ def test_how_the_paper_weighs_three_outputs():
     first, second, third = (
         functional.smooth_l1_loss(d, batch.truth).item() for d in reversed(out.disparities)
     )
-    found = StereoLoss(weights=(1.0, 0.7, 0.5))(out, batch)["disparity"].item()
+    found = LOSS(out, batch)["disparity"].item()
     assert found == pytest.approx(0.5 * first + 0.7 * second + third, rel=1e-4)
 
 
@@ -181,19 +151,12 @@ def test_first_weights_as_the_authors_set_them():
 
 @pytest.mark.parametrize("builder", [psmnet, psmnet_basic])
 def test_names_there_and_back(builder):
-    net = builder()
-    state = net.state_dict()
-    official = unconvert(state)
-    assert len(official) == len(state) and not set(official) & set(state)
-    assert official.keys() >= {"feature_extraction.layer2.0.downsample.0.weight"}
-    back = convert(official)
-    assert set(back) == set(state) and all(torch.equal(back[k], state[k]) for k in state)
+    known = "feature_extraction.layer2.0.downsample.0.weight"
+    net_checks.assert_names_return(builder(), convert, unconvert, known)
 
 
 def test_tensors_of_an_old_torch_have_no_counts():
-    state = psmnet().state_dict()
-    old = {k: v for k, v in unconvert(state).items() if not k.endswith("num_batches_tracked")}
-    load_state(psmnet(), convert(old), "old.tar")
+    net_checks.assert_loads_without_counts(psmnet(), convert, unconvert)
 
 
 def test_another_variant_is_refused():
@@ -212,14 +175,8 @@ def test_what_is_said_of_the_published_weights():
 @pytest.mark.parametrize("stacked", [True, False])
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not(stacked):
     batch = learning.batch(32, 32, 14)
-    loss = StereoLoss(weights=(1.0, 0.7, 0.5))
 
-    def left_over(**bug):
-        def build():
-            return PSMNet(narrow(stacked, max_disparity=16, width=6, pools=(8, 4)))
+    def build():
+        return PSMNet(narrow(stacked, max_disparity=16, width=6, pools=(8, 4)))
 
-        return learning.left_over(build, batch, loss, steps=16, **bug)
-
-    assert left_over() < 0.3
-    for bug in learning.BUGS:
-        assert not left_over(**bug) < 0.3, bug
+    learning.assert_learns(build, batch, LOSS, steps=16)

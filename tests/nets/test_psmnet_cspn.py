@@ -1,6 +1,7 @@
 """PSMNet with propagated scores: sizes, what it gives, that nothing else differs, learning."""
 
 import learning
+import net_checks
 import pytest
 import torch
 from torch.nn import functional
@@ -38,16 +39,7 @@ def built(**other):
 
 
 def test_three_outputs_in_training_and_one_with_a_confidence_after_it():
-    net = built()
-    given = images(count=2)
-    out = net(*given)
-    assert [tuple(d.shape) for d in out.disparities] == [(2, 1, 32, 48)] * 3
-    assert out.confidence is None
-    with torch.no_grad():
-        out = net.eval()(*given)
-    assert [tuple(d.shape) for d in out.disparities] == [(2, 1, 32, 48)]
-    assert tuple(out.confidence.shape) == (2, 1, 32, 48)
-    assert out.disparities[0].min() >= 0 and out.disparities[0].max() <= 15
+    net_checks.assert_gives(built(), images(count=2), [(2, 1, 32, 48)] * 3, 15)
 
 
 def test_without_affinities_it_is_psmnet_enlarged_in_two_steps():
@@ -73,21 +65,11 @@ def test_what_one_output_of_training_says_is_what_it_gives_after_it():
 
 
 def test_a_batch_of_two_is_two_of_one():
-    net = built().eval()
-    given = images(count=2)
-    with torch.no_grad():
-        both = net(*given)
-        for i in range(2):
-            one = net(given[0, i : i + 1], given[1, i : i + 1])
-            torch.testing.assert_close(
-                one.disparities[0], both.disparities[0][i : i + 1], atol=5e-3, rtol=0
-            )
+    net_checks.assert_batch_is_singles(built(), images(count=2), atol=5e-3)
 
 
 def test_every_weight_is_reached():
-    net, batch = built(), learning.batch(32, 48, 14)
-    LOSS(net(*batch.inputs), batch)["disparity"].backward()
-    assert [n for n, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
+    assert net_checks.silent(built(), LOSS, learning.batch(32, 48, 14)) == []
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 64), (32, 40), (16, 64)])
@@ -128,21 +110,11 @@ def test_weights_of_another_net_are_refused():
 
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not():
     batch = learning.batch(32, 32, 14)
-
-    def left_over(**bug):
-        return learning.left_over(lambda: PSMNetCSPN(narrow()), batch, LOSS, steps=20, **bug)
-
-    assert left_over() < 0.3
-    for bug in learning.BUGS:
-        assert not left_over(**bug) < 0.3, bug
+    learning.assert_learns(lambda: PSMNetCSPN(narrow()), batch, LOSS, steps=20)
 
 
 def test_the_experiment_is_psmnet_s_with_another_net():
-    from pathlib import Path
-
-    from fathom.train.load import load_experiment
-
-    found = load_experiment(Path(__file__).parents[2] / "experiments" / "psmnet_cspn.py")
+    found = net_checks.experiment("psmnet_cspn")
     assert found.net is psmnet_cspn
     assert (found.batch, found.learning_rate, found.loss.weights) == (12, 1e-3, (1.0, 0.7, 0.5))
 

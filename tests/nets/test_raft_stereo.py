@@ -1,9 +1,9 @@
 """RAFT-Stereo: sizes, iterations, warm start, variants, names of tensors, learning."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import learning
+import net_checks
 import pytest
 import torch
 
@@ -21,7 +21,6 @@ from fathom.nets.stereo.raft_stereo import (
     unconvert,
 )
 from fathom.train import StereoLoss
-from fathom.train.load import load_experiment
 
 torch.set_num_threads(1)
 NARROW = RaftStereoConfig(
@@ -45,8 +44,7 @@ def built(config=NARROW):
 
 
 def images(height=32, width=64, batch=1):
-    generator = torch.Generator().manual_seed(1)
-    return torch.rand(2, batch, 3, height, width, generator=generator) * 255
+    return net_checks.images(height, width, batch, seed=1)
 
 
 def outputs(net, *inputs):
@@ -146,26 +144,12 @@ def test_what_does_not_run_takes_no_gradient():
 
 
 def test_the_same_bits_again_and_a_batch_of_two_is_two_of_one():
-    net, pair = built().eval(), images(batch=2)
-    both = outputs(net, *pair)[0]
-    assert torch.equal(both, outputs(net, *pair)[0])
-    for i in range(2):
-        one = outputs(net, *(t[i : i + 1] for t in pair))[0]
-        torch.testing.assert_close(both[i : i + 1], one, atol=1e-4, rtol=1e-5)
+    net_checks.assert_repeats(built(), images(batch=2))
+    net_checks.assert_batch_is_singles(built(), images(batch=2), atol=1e-4, rtol=1e-5)
 
 
-def test_bfloat16_comes_near():
-    net, pair = built().eval(), images()
-    full = outputs(net, *pair)[0]
-    with torch.autocast("cpu", torch.bfloat16):
-        low = outputs(net, *pair)[0]
-    assert low.dtype == torch.float32
-    assert (low - full).abs().mean() < 0.1 * full.std() + 0.1
-
-
-def test_disparities_that_are_none_do_not_end_the_process():
-    net, (left, right) = built().eval(), images()
-    assert bool(torch.isnan(outputs(net, left * torch.nan, right)[0]).all())
+def test_bfloat16_comes_near_and_images_that_are_not_numbers_do_not_end_the_process():
+    net_checks.assert_stands_low_precision_and_no_numbers(built(), images())
 
 
 def test_sizes_that_do_not_divide():
@@ -240,7 +224,7 @@ def test_the_published_ones():
 
 def test_the_experiment_is_the_paper_s():
     """The first of 22 moves weighs 0.9^15, whatever their number."""
-    found = load_experiment(Path(__file__).parents[2] / "experiments" / "raft_stereo.py")
+    found = net_checks.experiment("raft_stereo")
     assert found.net is raft_stereo
     moves = RaftStereoConfig().train_iterations
     assert moves == 22
@@ -252,12 +236,4 @@ def test_the_experiment_is_the_paper_s():
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not():
     given = learning.batch(16, 48, 12)
     loss = StereoLoss(kind="sequence", gamma=0.9**7.5)
-
-    def left_over(**bug):
-        return learning.left_over(
-            lambda: RaftStereo(QUICK), given, loss, steps=35, rate=4e-3, **bug
-        )
-
-    assert left_over() < 0.3
-    for bug in learning.BUGS:
-        assert not left_over(**bug) < 0.3, bug
+    learning.assert_learns(lambda: RaftStereo(QUICK), given, loss, steps=35, rate=4e-3)

@@ -84,16 +84,28 @@ def net_of(matcher, model):
     return estimators._loaded(model, file_of(model, matcher.weights), matcher, limits)
 
 
+@pytest.fixture(scope="module")
+def weights_of(tmp_path_factory):
+    """A model and a case of it -> the converted file; cases of one model have the same tensors."""
+    made = {}
+
+    def weights(model, case):
+        if model not in made:
+            file = tmp_path_factory.mktemp(model) / "official.pth.tar"
+            state = {f"module.{k}": v for k, v in parity.state(case).items()}  # as DataParallel
+            torch.save({"state_dict": state}, file)
+            made[model] = parity.converted(file, model)
+        return made[model]
+
+    return weights
+
+
 @pytest.fixture(scope="module", params=CASES)
-def run(request, tmp_path_factory, remembered):
+def run(request, remembered, weights_of):
     """The case, the net with the case's weights, what the estimator gives, layers and outputs."""
     case = parity.case(request.param)
     name, model, parameters, _ = CASES[request.param]
-    folder = tmp_path_factory.mktemp(name)
-    state = {f"module.{k}": v for k, v in parity.state(case).items()}  # as DataParallel saves it
-    torch.save({"state_dict": state}, folder / "official.pth.tar")
-    weights = parity.converted(folder / "official.pth.tar", model)
-    matcher = fathom.create(name, weights=weights, **parameters)
+    matcher = fathom.create(name, weights=weights_of(model, case), **parameters)
     net = net_of(matcher, model)
     remembered.around(net.answers)
     pair = StereoPair(*map(View, parity.images(case)))

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+import fathom
 import parity
+from fathom.combine.monodepth2 import Motion
+from fathom.core import View
 from fathom.nets.mono.monodepth2 import (
     Monodepth2,
     Monodepth2Config,
@@ -90,6 +93,62 @@ def test_whole_sigmoids(loaded, shared):
         pytest.skip("three numbers: the sample is all of it")
     for name, values in outputs(case, net).items():
         assert parity.full_error(shared, case, name, values) < 1e-4, name
+
+
+def official_files(case, folder):
+    """The authors' files, each with the tensors of its part."""
+    parts = {}
+    for name, values in parity.state(case).items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = values
+    extra = {"height": 192, "width": 640, "use_stereo": True}
+    for part, tensors in parts.items():
+        torch.save({**tensors, **(extra if part == "encoder" else {})}, folder / f"{part}.pth")
+    return folder / "+".join(f"{part}.pth" for part in parts)
+
+
+@pytest.mark.parametrize("name", sorted(DEPTHS))
+def test_the_users_way(name, tmp_path, shared):
+    """Two files become one, `fathom.create` loads it, the estimator gets a uint8 image."""
+    case = parity.case(name)
+    weights = parity.converted(official_files(case, tmp_path), "monodepth2")
+    depth = fathom.create("monodepth2", weights=weights, size=case.size[0])(
+        View(parity.images(case)[0])
+    )
+    assert depth.ambiguity == "scale"
+    sigmoid = (1 / depth.values - 0.01) / (10 - 0.01)
+    assert parity.case_error(case, "disp0", sigmoid[None, None]) < 1e-3
+    assert parity.full_error(shared, case, "disp0", sigmoid) < 1e-3
+
+
+@pytest.mark.parametrize("name", ["monodepth2_pose_r18", "monodepth2_posecnn"])
+def test_the_motion_the_users_way(name, tmp_path):
+    case = parity.case(name)
+    file = official_files(case, tmp_path)
+    if name == "monodepth2_posecnn":  # in one file, which bears the part's name itself
+        file = tmp_path / "all.pth"
+        torch.save(parity.state(case), file)
+    weights = parity.converted(file, NETS_OF[name])
+    views = [View(image) for image in parity.images(case)]
+    found = Motion(weights=weights, size=case.size[::-1])(*views)
+    turned, moved = (case.outputs[k].sample[0].ravel()[:3] for k in ("axisangle", "translation"))
+    np.testing.assert_allclose(found[:3, 3], moved, rtol=1e-4, atol=1e-7)
+    # of a small turn, the matrix is 1 + the cross product
+    rotation = found[:3, :3]
+    axis = [
+        rotation[2, 1] - rotation[1, 2],
+        rotation[0, 2] - rotation[2, 0],
+        rotation[1, 0] - rotation[0, 1],
+    ]
+    angle = np.linalg.norm(turned)
+    np.testing.assert_allclose(
+        np.array(axis) / 2, turned * np.sin(angle) / angle, rtol=1e-4, atol=1e-7
+    )
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+    assert found[3].tolist() == [0, 0, 0, 1]
+
+
+NETS_OF = {"monodepth2_pose_r18": "monodepth2-pose", "monodepth2_posecnn": "monodepth2-posecnn"}
 
 
 def test_in_evaluation_the_first_alone():

@@ -11,7 +11,9 @@ from typing import Any
 
 from fathom.catalog.diffusion import DIFFUSION
 from fathom.catalog.entry import Entry, Parameter, State, Task
+from fathom.catalog.fusion import FUSION
 from fathom.catalog.mono import MONO
+from fathom.catalog.monodepth2 import MONODEPTH2
 from fathom.catalog.own import REFINE, STEREO
 from fathom.catalog.published import NETWORKS
 from fathom.core.errors import UsageError, unknown_name
@@ -37,8 +39,16 @@ __all__ = [
 _COMMON = ("max_disparity", "min_disparity", "fill", "confidence", "threads", "device", "weights")
 
 
-ENTRIES: tuple[Entry, ...] = (*STEREO, *NETWORKS, *MONO, *DIFFUSION, *REFINE)
-DEFAULT = "sgm"
+ENTRIES: tuple[Entry, ...] = (
+    *STEREO,
+    *NETWORKS,
+    *FUSION,
+    *MONO,
+    *MONODEPTH2,
+    *DIFFUSION,
+    *REFINE,
+)
+DEFAULT = "fathom-s"
 """What `default` stands for, where it is ready."""
 _FALLBACK = "sgm"
 

@@ -13,6 +13,11 @@ Task = Literal["stereo", "mono", "refine"]
 Parameter = int | float | str | bool | None
 State = Literal["ready", "install", "missing", "download", "convert"]
 _RUNTIMES = ("openvino", "onnxruntime")
+_PACKAGES = {
+    "mono": ("torch", "transformers", "huggingface_hub"),
+    "diffusion": ("torch", "diffusers", "transformers", "huggingface_hub"),
+}
+"""What the extras of models on the hub bring."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,10 @@ class Entry:
     def state(self) -> State:
         """Whether it runs at once ("ready"), wants a runtime to be installed ("install"), or its
         shipped weights are not in this installation ("missing"), or its authors' weights must be
-        converted first ("convert")."""
+        converted first ("convert"), or be fetched from the hub ("download"). Nothing is imported
+        for that but what looks at files."""
+        if self.hub is not None:
+            return _of_hub(self.weights or self.name, self.extra, self.hub)
         if not self.weights:
             return "ready"
         if self.converted:
@@ -93,6 +101,17 @@ def _kept(weights: str) -> State:
     from fathom.published.store import has_weights
 
     return "ready" if has_weights(weights) else "convert"
+
+
+def _of_hub(name: str, extra: str, hub: Hub) -> State:
+    """Whether the packages are installed and the hub's cache, or a converted file, has weights."""
+    if any(importlib.util.find_spec(package) is None for package in _PACKAGES.get(extra, ())):
+        return "install"
+    from fathom.published.hub import Address, cached
+    from fathom.published.store import has_weights
+
+    there = cached(Address(hub.repo, hub.revision)) is not None or has_weights(name)
+    return "ready" if there else "download"
 
 
 def _runtime() -> bool:

@@ -97,6 +97,12 @@ NETWORKS = (
         confidence=False,
     ),
     _network(
+        "aanet-gcnet",
+        "aanet_gcnet",
+        "GC-Net as AANet's authors rebuilt it, without biases: weights of your own training",
+        licence="Apache-2.0",
+    ),
+    _network(
         "hitnet",
         "hitnet",
         "HITNet (CVPR 2021): slanted tiles moved and refined, no volume kept; converted weights",

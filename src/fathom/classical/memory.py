@@ -46,10 +46,18 @@ def predict(height: int, width: int, levels: int, *, mgm: bool = False) -> int:
     return volume + lines + rows + maps
 
 
-def check_memory(pair: StereoPair, levels: int, need: int, limit: int | None = None) -> None:
+def check_memory(
+    pair: StereoPair,
+    levels: int | None,
+    need: int,
+    limit: int | None = None,
+    remedy: str = REMEDY,
+) -> None:
     """Passes if `need` bytes are at most `limit`, by default 80 % of the memory available.
 
-    Raises `ResourceError` that names both and the disparities (`levels`) that were to be searched.
+    levels: disparities that are to be searched; None where that is no number.
+
+    Raises `ResourceError` that names need, limit and levels, and says the remedy.
     """
     if limit is None:
         available = available_memory()
@@ -57,9 +65,9 @@ def check_memory(pair: StereoPair, levels: int, need: int, limit: int | None = N
             return
         limit = available * 8 // 10
     if need > limit:
+        over = "" if levels is None else f"over {levels} disparities "
         raise ResourceError(
-            f"matching {pair.size[0]}x{pair.size[1]} over {levels} disparities "
-            f"needs {need / 1e6:.0f} MB of memory",
+            f"matching {pair.size[0]}x{pair.size[1]} {over}needs {need / 1e6:.0f} MB of memory",
             expected=f"at most {limit / 1e6:.0f} MB",
-            remedy=REMEDY,
+            remedy=remedy,
         )

@@ -6,8 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
+from fathom.cli.compare_mono import asked_for, run_mono
 from fathom.cli.console import percent, progress_bar, say, show_json, table, warn
 from fathom.cli.flags import Parser, add_fields, taken
+from fathom.cli.truth import add_truth
 from fathom.core.errors import UsageError
 from fathom.data.registry import reader
 from fathom.io.pairing import find_pairs
@@ -23,6 +25,8 @@ EXAMPLES = """examples:
   fathom compare left.png right.png --methods opencv-sgbm,opencv-sgbm:mode=hh,sgm:p2=80
   fathom compare --data kitti --format kitti-2015 --limit 20 --protocol kitti-2015
   fathom compare --data pairs.csv                    (a list of your own, docs/datasets.md)
+  fathom compare --mono depth-anything-v2-small --stereo sgm left.png right.png --truth disp.pfm
+                         (depth from one view against stereo; see fathom compare --mono --help)
 
 Ctrl-C writes the report of the pairs done so far, unless DIR holds an earlier one, which stays.
 
@@ -35,6 +39,8 @@ files written to the output folder:
 def run(words: list[str]) -> int:
     """Parses `words`, compares, prints the table; returns 0, or 1 if something failed."""
     format = _format_of(words)
+    if asked_for(words):
+        return run_mono(words, format)
     arguments = _parser(format).parse_args(words)
     options = CompareOptions(**taken(arguments, CompareOptions))
     cases = _cases(arguments, format, options.check)
@@ -101,7 +107,8 @@ def _parser(format: str | None) -> Parser:
     parser = Parser(
         prog="fathom compare",
         usage="fathom compare LEFT RIGHT [--truth FILE] [--methods LIST] [-o DIR] ...\n"
-        "       fathom compare --data ROOT [--format NAME] [--limit N] ...",
+        "       fathom compare --data ROOT [--format NAME] [--limit N] ...\n"
+        "       fathom compare --mono LIST [--stereo LIST] LEFT [RIGHT] ...",
         description="Several methods on the same pairs: scores, pictures, where each fails.",
         epilog=EXAMPLES + files,
     )
@@ -123,7 +130,7 @@ def _parser(format: str | None) -> Parser:
     group.add_argument("--split", metavar="NAME", help="which part (default: its first)")
     if format is None:
         group = parser.add_argument_group("pairs of your own")
-        _add_truth(group)
+        add_truth(group)
         add_fields(group, PairOptions)
     else:
         # A data set's own flags may have the names of those above (KITTI's --truth noc).
@@ -134,38 +141,6 @@ def _parser(format: str | None) -> Parser:
     parser.add_argument("--json", action="store_true", help="print result.json instead of text")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
-
-
-def _add_truth(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--truth",
-        nargs="+",
-        metavar="FILE",
-        help="true disparity of each pair (PFM, PNG, npy), or a folder or glob of them",
-    )
-    group.add_argument(
-        "--truth-encoding",
-        metavar="NAME",
-        help="auto (default: PFM and npy as they are, PNG as KITTI's), uint16, uint8, sintel, fsd",
-    )
-    group.add_argument(
-        "--truth-scale",
-        type=_fraction,
-        metavar="S",
-        help="what one stored number is worth in pixels, as a number or fraction such as 1/256",
-    )
-
-
-def _fraction(text: str) -> float:
-    """A number or a fraction; argparse names the flag where it is neither."""
-    top, _, bottom = text.partition("/")
-    try:
-        value = float(top) / (float(bottom) if bottom else 1.0)
-    except ZeroDivisionError as error:
-        raise ValueError(text) from error
-    if value == 0 or not math.isfinite(value):
-        raise ValueError(text)
-    return value
 
 
 def _show(compared: Compared, out: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fathom.catalog import entry, parameters
+from fathom.catalog import entries, entry, parameters
 from fathom.cli.console import metres, percent, progress_bar, say, show_json, warn
 from fathom.cli.flags import Parser, add_fields, taken
 from fathom.core.errors import UsageError
@@ -28,6 +28,7 @@ EXAMPLES = """examples:
   fathom depth both.png --layout side-by-side -o result
   fathom depth left.png right.png --method opencv-sgbm --mode hh
   fathom depth --method opencv-sgbm --help                    (its own parameters)
+  fathom depth photo.jpg --method NAME                        (one image: NAME of a mono method)
 
 files written to the output folder, where they apply:
 """
@@ -36,6 +37,11 @@ files written to the output folder, where they apply:
 def run(words: list[str]) -> int:
     """Parses `words`, runs the main job, prints what came out; returns the exit code."""
     method = method_of(words)
+    _require_depth(method)
+    if entry(method).task == "mono":
+        from fathom.cli.depth_mono import run_mono
+
+        return run_mono(words, method)
     parser = _parser(method)
     arguments = parser.parse_args(words)
     own = set(parameters(method))
@@ -48,7 +54,8 @@ def run(words: list[str]) -> int:
         raise UsageError(
             f"{entry(method).name} is a stereo method and needs two images",
             field="RIGHT",
-            remedy="give the right image, or say how one image holds both: --layout side-by-side",
+            remedy="give the right image, or say how one image holds both: --layout side-by-side; "
+            "or take a method that sees one image" + _for_one_image(),
         )
     out = Path(arguments.output)
     if found.many:
@@ -59,6 +66,21 @@ def run(words: list[str]) -> int:
     else:
         _show(info)
     return 0
+
+
+def _require_depth(method: str) -> None:
+    """Raises `UsageError` for a method that makes no depth of images."""
+    if entry(method).task == "refine":
+        raise UsageError(
+            "refines a map and sees no pair", field="method", value=method,
+            remedy="see: fathom refine --help",
+        )  # fmt: skip
+
+
+def _for_one_image() -> str:
+    """The first of them, as a hint."""
+    found = entries("mono", own=True)
+    return f": --method {found[0].name}" if found else ""
 
 
 def _many(
@@ -104,15 +126,15 @@ def _show(info: dict[str, Any]) -> None:
             break
 
 
-def method_of(words: list[str]) -> str:
+def method_of(words: list[str], default: str = "default") -> str:
     """The method named in `words`, looked for ahead of parsing because it brings own flags."""
     scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     scout.add_argument("--method", "-m", "--model", "--algorithm", dest="method")
     try:
         known, _ = scout.parse_known_args(words)
     except argparse.ArgumentError:
-        return "default"
-    name = known.method or "default"
+        return default
+    name = known.method or default
     entry(name)
     return str(name)
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "board": "a calibration board to print, in its true size",
     "rectify": "makes rows agree: images, folders, videos; mends a rig that has drifted",
     "compare": "several methods on the same pairs: scores, pictures, where each fails",
+    "sizes": "error against input size, for methods that see one image",
     "tune": "pick a method's parameters on a few pairs, by ground truth or by consistency",
     "budget": "what a rig can measure: range, error over depth, and which rig a wish needs",
     "measure": "distance, position, size and length from a result, with error bars",

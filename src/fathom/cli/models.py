@@ -7,6 +7,7 @@ from fathom.cli.flags import Parser
 _HELP = {
     "install": "run: pip install 'fathom-depth[{extras}]'",
     "convert": "convert the authors' weights first: fathom weights --help",
+    "download": "weights on the hub; to fetch them: fathom weights add NAME",
     "missing": "the weights of these methods are not in this installation: give --weights FILE",
 }
 

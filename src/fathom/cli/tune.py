@@ -32,7 +32,7 @@ _INTERRUPTED = 130
 
 def run(words: list[str]) -> int:
     """Parses `words`, tunes, prints what was chosen; returns 0, or 130 if it was interrupted."""
-    method = method_of(words)
+    method = method_of(words, TuneOptions.method)
     arguments = _parser(method).parse_args(words)
     own = set(parameters(method))
     pair_options = PairOptions(**taken(arguments, PairOptions))

@@ -14,6 +14,7 @@ from fathom.published.download import Progress
 from fathom.published.record import UNKNOWN, Licences
 from fathom.workflows.weights import Done, KeepOptions, add, convert_file
 from fathom.workflows.weights_calibrate import CalibrateOptions, calibrate_weights
+from fathom.workflows.weights_hub import Fetched, fetch_weights, hub_target
 from fathom.workflows.weights_list import Row, list_weights
 from fathom.workflows.weights_verify import verify
 
@@ -32,15 +33,19 @@ examples:
   fathom weights list --model raft-stereo
   fathom weights convert raftstereo-eth3d.pth --name raft-stereo-eth3d
   fathom weights convert official.pth --model raft-stereo -o mine.safetensors
+  fathom weights convert encoder.pth+depth.pth --name monodepth2-stereo-640x192
   fathom weights add https://example.org/weights.pth --model psmnet --sha256 9f86d081...
+  fathom weights add depth-anything-v2-small
+  fathom weights add owner/name@COMMIT
   fathom weights verify
   fathom weights calibrate psmnet --data kitti2015
   fathom weights convert --help
 
 A checkpoint is a pickle, and a pickle is a program: it is opened with weights_only in a process
 without network, and what holds more than tensors is refused. Nothing is downloaded unless `add` is
-given an address, and nothing at all with FATHOM_OFFLINE=1. Weights are kept in fathom's cache
-folder (FATHOM_CACHE_DIR).
+given an address, a name or a repository of the hub (huggingface.co), and nothing at all with
+FATHOM_OFFLINE=1. Weights are kept in fathom's cache folder (FATHOM_CACHE_DIR); those of the hub in
+its own cache (HF_HUB_CACHE, HF_HOME).
 
 exit code 0: well; 1: `verify` found something; 3: a file that cannot serve; 4: disk, network
 """
@@ -65,7 +70,8 @@ def _list(words: list[str]) -> int:
         usage="fathom weights list [--model NAME] [--json]",
         description="All weights that are known or kept, with three licences each.",
         epilog="states: ready = here; download = `fathom weights add NAME` gets them;\n"
-        "convert = get the authors' file, then `fathom weights convert FILE`; damaged",
+        "convert = get the authors' file, then `fathom weights convert FILE`;\n"
+        "install = a package is missing, see `fathom models`; damaged",
     )
     parser.add_argument("--model", metavar="NAME", help="those of one net")
     _common(parser)
@@ -79,7 +85,9 @@ def _list(words: list[str]) -> int:
     if arguments.json:
         show_json([asdict(row) for row in rows])
     else:
-        _show_rows(rows)
+        on_hub = [row for row in rows if row.source.startswith("hub: ")]
+        _show_rows([row for row in rows if row not in on_hub])
+        _show_rows(on_hub)
     return 0
 
 
@@ -105,14 +113,16 @@ def _convert(words: list[str]) -> int:
 def _add(words: list[str]) -> int:
     parser = Parser(
         prog="fathom weights add",
-        usage="fathom weights add URL|FILE|NAME [--model NAME] [--name NAME] [--sha256 HEX]",
+        usage="fathom weights add URL|FILE|NAME|OWNER/NAME[@REVISION] [--model NAME]\n"
+        "                          [--name NAME] [--sha256 HEX]",
         description="Keeps weights by name; an address is downloaded, resumably, and checked.",
         epilog="a download that was interrupted goes on where it stopped; FATHOM_OFFLINE=1 forbids "
         "it",
     )
     parser.add_argument(
-        "target", metavar="URL|FILE|NAME", help="address, file, or a name of `fathom weights list`"
-    )
+        "target", metavar="URL|FILE|NAME",
+        help="address, file, a name of `fathom weights list`, or owner/name[@revision] of the hub",
+    )  # fmt: skip
     add_fields(parser, KeepOptions)
     parser.add_argument(
         "--timeout", type=float, default=30.0, metavar="S",
@@ -125,6 +135,9 @@ def _add(words: list[str]) -> int:
             "is no time", field="timeout", value=arguments.timeout, expected="seconds above 0"
         )
     options = KeepOptions(**taken(arguments, KeepOptions))
+    on_hub = hub_target(arguments.target)
+    if on_hub is not None:
+        return _show_fetched(fetch_weights(on_hub, say), as_json=arguments.json)
     with _bytes_bar() as progress:
         done = add(arguments.target, options, say, progress, arguments.timeout)
     return _show_done(done, as_json=arguments.json)
@@ -199,6 +212,17 @@ def _show_done(done: Done, *, as_json: bool) -> int:
     weights = done.name or done.path
     flag = "" if weights == done.model else f" --weights {weights}"
     print(f"use it    fathom depth left.png right.png --method {done.model}{flag}")
+    return 0
+
+
+def _show_fetched(done: Fetched, *, as_json: bool) -> int:
+    if as_json:
+        show_json(asdict(done))
+        return 0
+    print(f"fetched {done.repo} ({_size(done.bytes)}) into {done.path}")
+    print(f"licences  {done.licence}")
+    if done.name is not None:
+        print(f"use it    fathom depth photo.jpg --method {done.name}")
     return 0
 
 

@@ -6,15 +6,15 @@ The net is in `nets/stereo/bi3d.py`; all of the range at once is what `combine/n
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from fathom.classical.checks import check_search, in_range
+from fathom.classical.checks import in_range
 from fathom.classical.memory import check_memory
+from fathom.combine import torch_options as common
 from fathom.combine.converted import Stamp, checked, file_of
-from fathom.combine.engines import check_engine
-from fathom.combine.networks import extended, frame_of
+from fathom.combine.networks import extended, frame_of, within
 from fathom.combine.planes import plane_of
 from fathom.core.arrays import Array, Float32, Shaped
 from fathom.core.errors import UsageError, unknown_name
@@ -57,21 +57,19 @@ class Bi3DSteps:
         None, "where the nearest step ends (px); default: 192, or 96 px beyond the last plane"
     )
     min_disparity: int = option(0, "where the farthest step begins (px)")
-    precision: Literal["fp32", "bf16"] = option("fp32", "bf16 = autocast")
-    compile: bool = option(False, "let torch.compile make it faster; the first pair takes minutes")
-    fill: bool = option(True, "keep values where the right view shows nothing to match")
+    precision: common.Precision = common.precision()
+    compile: bool = common.compiled()
+    fill: bool = common.filled()
     confidence: bool = option(True, "give P(error <= 1 px) per pixel: small, as steps are coarse")
-    threads: int | None = option(None, "torch's threads; default: as torch decides")
-    memory_limit: int | None = option(
-        None, "largest memory in bytes; default: 80 % of what is available"
-    )
-    device: str = option("cpu", "cpu, cuda, cuda:N or mps")
-    weights: str | None = option(None, "file of weights (.safetensors), or a name they are kept as")
+    threads: int | None = common.threads()
+    memory_limit: int | None = common.memory_limit()
+    device: str = common.device()
+    weights: str | None = common.weights()
 
     def __post_init__(self) -> None:
         if self.model not in STEPS:
             raise unknown_name("model", str(self.model), list(STEPS))
-        _check(self)
+        common.check_options(self)
         self._planes()
 
     def __call__(self, pair: StereoPair, /) -> Disparity:
@@ -128,17 +126,14 @@ class Bi3DSteps:
         if self.device == "cpu":
             check_memory(pair, len(planes), frame.memory(size, len(planes)), self.memory_limit)
         net = _loaded("bi3d-binary", file_of("bi3d-binary", self.weights), self, None)
-        top, left = frame.corner(pair.shape, size)
+        inner = within(pair.shape, size, frame)
         found: dict[float, Array] = {}
         for moved, cells in _moves(planes).items():
             right = moved_right(pair.right.rgb8, moved)
             given = [extended(image, size, frame) for image in (pair.left.rgb8, right)]
             asked = [[CELL * cell for cell in cells.values()]]
             out = _run(self, lambda a, b, asked=asked: net.nearer(a, b, asked)[1].sigmoid(), given)
-            found |= {
-                plane: out[0, i, top : top + pair.shape[0], left : left + pair.shape[1]]
-                for i, plane in enumerate(cells)
-            }
+            found |= {plane: out[0, i][inner] for i, plane in enumerate(cells)}
         return [np.ascontiguousarray(found[plane]) for plane in planes]
 
 
@@ -158,19 +153,17 @@ class Bi3DSelective:
     min_disparity: int = option(0, "the far end of the range (px), 0 or more")
     nearest: float | None = option(None, "the near end of the range (m)", metavar="M")
     farthest: float | None = option(None, "the far end of the range (m)", metavar="M")
-    precision: Literal["fp32", "bf16"] = option("fp32", "bf16 = autocast")
-    compile: bool = option(False, "let torch.compile make it faster; the first pair takes minutes")
+    precision: common.Precision = common.precision()
+    compile: bool = common.compiled()
     fill: bool = option(True, "keep values outside the range, and where nothing can be matched")
     confidence: bool = option(True, "give P(error <= 1 px) per pixel")
-    threads: int | None = option(None, "torch's threads; default: as torch decides")
-    memory_limit: int | None = option(
-        None, "largest memory in bytes; default: 80 % of what is available"
-    )
-    device: str = option("cpu", "cpu, cuda, cuda:N or mps")
-    weights: str | None = option(None, "file of weights (.safetensors), or a name they are kept as")
+    threads: int | None = common.threads()
+    memory_limit: int | None = common.memory_limit()
+    device: str = common.device()
+    weights: str | None = common.weights()
 
     def __post_init__(self) -> None:
-        _check(self)
+        common.check_options(self)
         in_range("min_disparity", self.min_disparity, 0, 10**6, whole=True)
         for name, pixels in (("nearest", self.max_disparity), ("farthest", self.min_disparity)):
             value = getattr(self, name)
@@ -215,9 +208,8 @@ class Bi3DSelective:
         net = _loaded("bi3d-2d", file_of("bi3d-2d", self.weights), self, (first, last))
         given = [extended(view.rgb8, size, frame) for view in (pair.left, pair.right)]
         out = _run(self, net.selected, given)
-        top, left = frame.corner(pair.shape, size)
-        maps = out[0, :, top : top + pair.shape[0], left : left + pair.shape[1]]
-        values, sure, far, near = np.ascontiguousarray(maps)
+        rows, columns = within(pair.shape, size, frame)
+        values, sure, far, near = np.ascontiguousarray(out[0, :, rows, columns])
         inside = (far >= 0.5) & (near < 0.5)
         source = np.where(seen_by_right(values), Source.MATCHED, Source.FILLED).astype(np.uint8)
         disparity = Disparity(values, sure, source, (float(first), float(last)))
@@ -286,13 +278,6 @@ def _moves(planes: Sequence[float]) -> dict[float, dict[float, int]]:
         cell = int(np.clip(plane // CELL, 0, CANVAS // CELL))
         found.setdefault(round(plane - CELL * cell, 6), {})[plane] = cell
     return found
-
-
-def _check(settings: Any) -> None:
-    if settings.precision not in ("fp32", "bf16"):
-        raise unknown_name("precision", str(settings.precision), ["fp32", "bf16"])
-    check_search(settings)
-    check_engine(settings.device, None)
 
 
 def _judged(found: Disparity, fill: bool, confidence: bool) -> Disparity:

@@ -7,17 +7,16 @@ paper make a map of them (`classical/mc_cnn.py`).
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from fathom.classical import aggregate, mc_cnn, path_costs, winner
-from fathom.classical.checks import check_search
 from fathom.classical.confidence import with_filled
 from fathom.classical.memory import check_memory
 from fathom.classical.native import prepare_kernels
 from fathom.classical.parallel import thread_count
 from fathom.classical.ranges import resolve_range
+from fathom.combine import torch_options as common
 from fathom.combine.converted import Stamp, checked, file_of
-from fathom.combine.engines import check_engine
 from fathom.combine.flip import confidence_of_difference
 from fathom.core.errors import InputError, unknown_name
 from fathom.core.estimator import Needs
@@ -55,27 +54,22 @@ class MCCNN:
         "whose constants the steps after the costs take: kitti2012, kitti2015 or middlebury; "
         "default: as the weights",
     )
-    precision: Literal["fp32", "bf16"] = option("fp32", "of the network: bf16 = autocast")
+    precision: common.Precision = common.precision("of the network: ")
     fill: bool = option(True, "fill unknown pixels from their neighbours")
     confidence: bool = option(True, "compute P(error <= 1 px) per pixel")
     threads: int | None = option(
         None, "threads of the steps after the costs; default: all processors"
     )
-    memory_limit: int | None = option(
-        None, "largest memory in bytes; default: 80 % of what is available"
-    )
-    device: str = option("cpu", "of the network: cpu, cuda, cuda:N or mps")
-    weights: str | None = option(None, "file of weights (.safetensors), or a name they are kept as")
+    memory_limit: int | None = common.memory_limit()
+    device: str = common.device("of the network: ")
+    weights: str | None = common.weights()
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise unknown_name("model", str(self.model), list(MODELS))
         if self.style is not None and self.style not in STYLES:
             raise unknown_name("style", str(self.style), list(STYLES))
-        if self.precision not in ("fp32", "bf16"):
-            raise unknown_name("precision", str(self.precision), ["fp32", "bf16"])
-        check_search(self)
-        check_engine(self.device, None)
+        common.check_options(self)
 
     def __call__(self, pair: StereoPair, /) -> Disparity:
         """Disparity of the left view, float32 pixels; NaN where unknown (with `fill` only where

@@ -7,18 +7,18 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from fathom.classical.checks import check_search, in_range
+from fathom.classical.checks import in_range
 from fathom.classical.memory import check_memory
 from fathom.classical.ranges import resolve_range
+from fathom.combine import torch_options as common
 from fathom.combine.calibration import Calibration
 from fathom.combine.converted import Stamp, checked, file_of, require_torch
-from fathom.combine.engines import check_engine
 from fathom.combine.many import same_size
-from fathom.core.arrays import Array, Float32, Shaped
+from fathom.core.arrays import Array, Bool, Float32, Shaped
 from fathom.core.errors import UsageError, unknown_name
 from fathom.core.estimator import Needs
 from fathom.core.maps import Disparity, Source
@@ -30,7 +30,7 @@ from fathom.published.store import read_header
 
 OPTIONS = ("iterations", "align_corners", "variant")
 """Parameters that only some nets have: those that `Frame.options` names."""
-_MARGIN = 96
+MARGIN = 96
 """Pixels beyond which the border of a tile hardly matters to a net."""
 
 
@@ -62,27 +62,22 @@ class Network:
         "count positions as older torch did: PSMNet's weights of 2018 and AANet's may want it",
     )
     variant: str | None = option(None, "which of the net's published forms; default: the usual one")
-    precision: Literal["fp32", "bf16"] = option("fp32", "bf16 = autocast")
-    compile: bool = option(False, "let torch.compile make it faster; the first pair takes minutes")
-    fill: bool = option(True, "keep values where the right view shows nothing to match")
+    precision: common.Precision = common.precision()
+    compile: bool = common.compiled()
+    fill: bool = common.filled()
     confidence: bool = option(True, "give P(error <= 1 px) per pixel")
     calibrated: bool = option(
         True, "correct the confidence as `fathom weights calibrate` found for these weights"
     )
-    threads: int | None = option(None, "torch's threads; default: as torch decides")
-    memory_limit: int | None = option(
-        None, "largest memory in bytes; default: 80 % of what is available"
-    )
-    device: str = option("cpu", "cpu, cuda, cuda:N or mps")
-    weights: str | None = option(None, "file of weights (.safetensors), or a name they are kept as")
+    threads: int | None = common.threads()
+    memory_limit: int | None = common.memory_limit()
+    device: str = common.device()
+    weights: str | None = common.weights()
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16"):
-            raise unknown_name("precision", str(self.precision), ["fp32", "bf16"])
         if self.iterations is not None:
             in_range("iterations", self.iterations, 1, 1000, whole=True)
-        check_search(self)
-        check_engine(self.device, None)
+        common.check_options(self)
 
     def __call__(self, pair: StereoPair, /) -> Disparity:
         """Disparity of the left view, float32 pixels.
@@ -109,7 +104,7 @@ class Network:
         size = frame.size(*pair.shape)
         if self.device == "cpu":
             need = len(pairs) * frame.memory(size, levels)
-            check_memory(pair, levels or 0, need, self.memory_limit)
+            check_memory(pair, levels, need, self.memory_limit)
         net = self._net(levels, held)
         from fathom.nets.adapter import run_batch, torch_device, torch_threads
 
@@ -120,7 +115,7 @@ class Network:
             inputs.append([np.ascontiguousarray(image.transpose(2, 0, 1)) for image in images])
         with torch_threads(self.threads):
             answers = run_batch(net, inputs, torch_device(self.device), self.precision)
-        inner = _inner(pair.shape, frame.corner(pair.shape, size))
+        inner = within(pair.shape, size, frame)
         calibration = _calibration(held) if self.calibrated else None
         found = []
         for values, confidence in answers:
@@ -143,7 +138,7 @@ class Network:
         def memory(height: int, width: int, count: int) -> int:
             return frame.memory(frame.size(height, width), frame.searched(count))
 
-        return Needs(first, end, memory, _MARGIN, most)
+        return Needs(first, end, memory, MARGIN, most)
 
     def _range(self, pair: StereoPair, frame: Frame) -> tuple[int, int | None]:
         """The first disparity and how many are searched, as many as the net can."""
@@ -175,26 +170,14 @@ class Network:
     ) -> Disparity:
         """The map with its sources; what is not finite, below the first disparity that was
         searched, or outside the range asked for where the net has none, is unknown."""
-        known = np.isfinite(values)
-        limits: tuple[float, float] | None = None
-        if levels is not None:
-            with np.errstate(invalid="ignore"):
-                known &= values >= 0
-            values = values + np.float32(first)
-            limits = (first, first + levels - 1)
-        else:
-            end = np.inf if self.max_disparity is None else self.max_disparity
-            with np.errstate(invalid="ignore"):
-                known &= (values >= first) & (values < end)
-            limits = None if self.max_disparity is None else (first, self.max_disparity - 1)
-        values = np.where(known, values, np.float32(np.nan)).astype(np.float32)
-        source = np.where(seen_by_right(values), Source.MATCHED, Source.FILLED).astype(np.uint8)
-        source[~known] = Source.UNKNOWN
-        confidence = None
-        if self.confidence and sure is not None:
-            confidence = np.where(known, sure, 0).astype(np.float32)
-        found = Disparity(np.ascontiguousarray(values), confidence, source, limits)
-        return found if self.fill else found.with_unknown(source == Source.FILLED)
+        sure = sure if self.confidence else None
+        if levels is None:
+            return between(values, first, self.max_disparity, self.fill, sure)
+        with np.errstate(invalid="ignore"):
+            known = np.isfinite(values) & (values >= 0)
+        return judged(
+            values + np.float32(first), known, (first, first + levels - 1), self.fill, sure
+        )
 
 
 def frame_of(model: str, module: str) -> Frame:
@@ -254,21 +237,54 @@ def _shifted(image: Shaped[np.ndarray, "h w 3"], by: int) -> Shaped[np.ndarray, 
 
 
 def extended(
-    image: Shaped[np.ndarray, "_h _w 3"], size: tuple[int, int], frame: Frame
-) -> Float32[np.ndarray, "_H _W 3"]:
+    image: Shaped[np.ndarray, "_h _w c"], size: tuple[int, int], frame: Frame
+) -> Float32[np.ndarray, "_H _W c"]:
     """The image in 0..255 with room around it, as `Frame` says."""
     height, width = image.shape[:2]
     top, left = frame.corner((height, width), size)
     if frame.border == "edge":
         room = ((top, size[0] - height - top), (left, size[1] - width - left), (0, 0))
         return np.pad(image, room, mode="edge").astype(np.float32)
-    out = np.empty((*size, 3), np.float32)
+    out = np.empty((*size, image.shape[2]), np.float32)
     out[:] = 0.0 if frame.border == "zero" else frame.border
     out[top : top + height, left : left + width] = image
     return out
 
 
-def _inner(shape: tuple[int, int], corner: tuple[int, int]) -> tuple[slice, slice]:
-    """Where the image lies in the net's map."""
+def within(shape: tuple[int, int], size: tuple[int, int], frame: Frame) -> tuple[slice, slice]:
+    """Where an image of that shape lies in the net's map."""
+    corner = frame.corner(shape, size)
     rows, columns = (slice(c, c + n) for c, n in zip(corner, shape, strict=True))
     return rows, columns
+
+
+def between(
+    values: Float32[np.ndarray, "h w"],
+    first: int,
+    end: int | None,
+    fill: bool,
+    sure: Float32[np.ndarray, "h w"] | None = None,
+) -> Disparity:
+    """The map of a net without a range: as `judged`, unknown outside first .. end, if given."""
+    with np.errstate(invalid="ignore"):
+        known = (
+            np.isfinite(values) & (values >= first) & (values < (np.inf if end is None else end))
+        )
+    return judged(values, known, None if end is None else (first, end - 1), fill, sure)
+
+
+def judged(
+    values: Float32[np.ndarray, "h w"],
+    known: Bool[np.ndarray, "h w"],
+    limits: tuple[float, float] | None,
+    fill: bool,
+    sure: Float32[np.ndarray, "h w"] | None = None,
+) -> Disparity:
+    """The map with its sources: FILLED, without `fill` unknown, where the right view shows nothing
+    to match. limits: of the search. sure: the confidence."""
+    values = np.where(known, values, np.float32(np.nan)).astype(np.float32)
+    source = np.where(seen_by_right(values), Source.MATCHED, Source.FILLED).astype(np.uint8)
+    source[~known] = Source.UNKNOWN
+    confidence = None if sure is None else np.where(known, sure, 0).astype(np.float32)
+    found = Disparity(np.ascontiguousarray(values), confidence, source, limits)
+    return found if fill else found.with_unknown(source == Source.FILLED)

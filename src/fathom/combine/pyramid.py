@@ -7,7 +7,6 @@ over the whole range where too much of what should have matched did not.
 """
 
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -32,7 +31,7 @@ from fathom.combine.pieces import (
     shown_of,
     smallest,
 )
-from fathom.combine.tiles import Pieced, Progress, Tell, Tiled, pieced
+from fathom.combine.tiles import Pieced, Progress, Tell, Tiled, pieced, warned
 from fathom.core.errors import UsageError
 from fathom.core.estimator import Needs, StereoMatcher
 from fathom.core.maps import Disparity, Source
@@ -99,10 +98,7 @@ class Pyramid:
 
         Raises as `Tiled`.
         """
-        found = self.run(pair)
-        for note in found.notes:
-            warnings.warn(note, stacklevel=2)
-        return found.disparity
+        return warned(self.run(pair))
 
     def run(self, pair: StereoPair, tell: Tell = lambda line: None) -> Pieced:  # noqa: ARG005
         """As a call, with the parts, their seams and notes. tell: is told how it goes.

@@ -1,35 +1,37 @@
 """RAFT-Stereo as an estimator: `raft-stereo` and `raft-stereo-realtime`.
 
-The network is in `nets/stereo/raft_stereo.py`; here it takes pairs of any size.
+The network is in `nets/stereo/raft_stereo.py`; `combine/networks.py` fits pairs to it as to any
+other. What it has of its own is here: it can start from a map, and chooses how it correlates.
 """
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from fathom.classical.checks import check_search, in_range
-from fathom.classical.memory import available_memory
+from fathom.classical.checks import in_range
+from fathom.classical.memory import check_memory
 from fathom.classical.ranges import resolve_range
+from fathom.combine import torch_options as common
 from fathom.combine.converted import Stamp, checked, file_of
-from fathom.combine.engines import check_engine
 from fathom.combine.flip import FlipConfidence
-from fathom.core.arrays import Array, Float32, Shaped
-from fathom.core.errors import InputError, ResourceError, unknown_name
+from fathom.combine.networks import MARGIN, between, extended, frame_of, within
+from fathom.core.arrays import Array, Float32
+from fathom.core.errors import InputError, unknown_name
 from fathom.core.estimator import Needs
-from fathom.core.maps import Disparity, Source
+from fathom.core.maps import Disparity
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
-from fathom.geometry.visibility import seen_by_right
 
-_DIVISOR = 32
-_MARGIN = 96
-"""Pixels beyond which the border of a tile hardly matters."""
-_BYTES = {"raft-stereo": 3000, "raft-stereo-realtime": 800}
-"""Memory a pixel for the features of both views, in bytes; the volume comes on top."""
-MODELS = tuple(_BYTES)
-_CORRELATIONS = ("auto", "reg", "alt")
+_HOME = "raft_stereo"
+"""The net's file in `fathom.nets.stereo`."""
+_REMEDY = (
+    "work in tiles (--tile auto, in Python fathom.Tiled), reduce the images, or take "
+    "correlation alt"
+)
+MODELS = ("raft-stereo", "raft-stereo-realtime")
+Correlation = Literal["auto", "reg", "alt"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,30 +57,26 @@ class RaftStereo:
     iterations: int | None = option(
         None, "how often the disparity is moved; default: as published, 32 or 7 (realtime)"
     )
-    correlation: Literal["auto", "reg", "alt"] = option(
+    correlation: Correlation = option(
         "auto", "reg keeps the correlations, alt makes them anew: slower, less memory for large "
         "images; auto: reg up to 1 GiB",
     )  # fmt: skip
-    precision: Literal["fp32", "bf16"] = option("fp32", "bf16 = autocast")
-    compile: bool = option(False, "let torch.compile make it faster; the first pair takes minutes")
-    fill: bool = option(True, "keep values where the right view shows nothing to match")
+    precision: common.Precision = common.precision()
+    compile: bool = common.compiled()
+    fill: bool = common.filled()
     confidence: bool = option(True, "give P(error <= 1 px) per pixel, by a second run")
-    threads: int | None = option(None, "torch's threads; default: as torch decides")
-    memory_limit: int | None = option(
-        None, "largest memory in bytes; default: 80 % of what is available"
-    )
-    device: str = option("cpu", "cpu, cuda, cuda:N or mps")
-    weights: str | None = option(None, "file of weights (.safetensors), or a name they are kept as")
+    threads: int | None = common.threads()
+    memory_limit: int | None = common.memory_limit()
+    device: str = common.device()
+    weights: str | None = common.weights()
 
     def __post_init__(self) -> None:
-        choices = {"model": MODELS, "correlation": _CORRELATIONS, "precision": ("fp32", "bf16")}
-        for name, known in choices.items():
+        for name, known in (("model", MODELS), ("correlation", get_args(Correlation))):
             if getattr(self, name) not in known:
                 raise unknown_name(name, str(getattr(self, name)), list(known))
         if self.iterations is not None:
             in_range("iterations", self.iterations, 1, 1000, whole=True)
-        check_search(self)
-        check_engine(self.device, None)
+        common.check_options(self)
 
     def __call__(self, pair: StereoPair, /, start: Disparity | None = None) -> Disparity:
         """Disparity of the left view, float32 pixels.
@@ -108,68 +106,44 @@ class RaftStereo:
         def memory(height: int, width: int, levels: int) -> int:  # noqa: ARG001
             return self._bytes(height, width)
 
-        return Needs(first, end, memory, _MARGIN)
+        return Needs(first, end, memory, MARGIN)
 
     def found(self, pair: StereoPair, start: Disparity | None) -> Disparity:
         """The map without confidence."""
-        self._check_memory(pair)
-        net = self._net()
+        held = file_of(self.model, self.weights)
+        frame = frame_of(self.model, _HOME)
+        size = frame.size(*pair.shape)
+        if self.device == "cpu":
+            check_memory(pair, None, self._bytes(*pair.shape), self.memory_limit, _REMEDY)
+        net = self._net(held)
         from fathom.nets.adapter import run_net, torch_device, torch_threads
 
-        inputs = [_extended(v.rgb8).transpose(2, 0, 1) for v in (pair.left, pair.right)]
+        given = [extended(v.rgb8, size, frame) for v in (pair.left, pair.right)]
+        inputs = [image.transpose(2, 0, 1) for image in given]
         if start is not None:
-            cell = net.config.cell
-            inputs.append(_cells(_extended(start.values), cell)[None])
+            whole = extended(start.values[..., None], size, frame)[..., 0]
+            inputs.append(_cells(whole, net.config.cell)[None])
         device = torch_device(self.device)
         with torch_threads(self.threads):
             values, _ = run_net(net, inputs, device, self.precision)
-        return self._judged(_inner(values, pair.shape))
-
-    def _judged(self, values: Array) -> Disparity:
-        """The map with its sources; what lies outside the range, or is not finite, is unknown."""
-        end = np.inf if self.max_disparity is None else self.max_disparity
-        with np.errstate(invalid="ignore"):
-            known = np.isfinite(values) & (values >= self.min_disparity) & (values < end)
-        values = np.where(known, values, np.float32(np.nan))
-        source = np.where(seen_by_right(values), Source.MATCHED, Source.FILLED).astype(np.uint8)
-        source[~known] = Source.UNKNOWN
-        found = Disparity(
-            values,
-            source=source,
-            range=None if self.max_disparity is None else (self.min_disparity, int(end) - 1),
-        )
-        return found if self.fill else found.with_unknown(source == Source.FILLED)
-
-    def _check_memory(self, pair: StereoPair) -> None:
-        """Before anything is allocated; on the CPU only, a GPU says itself what it lacks."""
-        width, height = pair.size
-        need = self._bytes(height, width)
-        limit = self.memory_limit
-        if limit is None and (free := available_memory()) is not None:
-            limit = free * 8 // 10
-        if self.device == "cpu" and limit is not None and need > limit:
-            raise ResourceError(
-                f"{self.model} on {width}x{height} needs {need / 1e6:.0f} MB of memory",
-                expected=f"at most {limit / 1e6:.0f} MB",
-                remedy="work in tiles (--tile auto, in Python fathom.Tiled), reduce the images, "
-                "or take correlation alt",
-            )
+        values = values[within(pair.shape, size, frame)]
+        return between(values, self.min_disparity, self.max_disparity, self.fill)
 
     def _bytes(self, height: int, width: int) -> int:
-        height, width = (-(-n // _DIVISOR) * _DIVISOR for n in (height, width))
+        """Of memory at the peak: for the features of both views, and the volume on top."""
+        frame = frame_of(self.model, _HOME)
+        size = frame.size(height, width)
         cell = 8 if self.model.endswith("realtime") else 4
-        volume = 12 * (height // cell) * (width // cell) ** 2
+        volume = 12 * (size[0] // cell) * (size[1] // cell) ** 2
         if self.correlation == "alt" or (self.correlation == "auto" and volume > 1 << 30):
             volume = 1 << 28
-        return _BYTES[self.model] * height * width + volume
+        return frame.memory(size, None) + volume
 
-    def _net(self) -> Any:
+    def _net(self, held: tuple[str, Stamp] | None = None) -> Any:
         """The network with its weights."""
-        file, stamp = file_of(self.model, self.weights)
         return _loaded(
             self.model,
-            file,
-            stamp,
+            held or file_of(self.model, self.weights),
             self.device,
             self.iterations,
             self.correlation,
@@ -192,14 +166,13 @@ class _Started:
 @lru_cache(maxsize=2)
 def _loaded(
     model: str,
-    file: str,
-    stamp: Stamp,  # noqa: ARG001  # a file that changes is another one
+    held: tuple[str, Stamp],  # a file that changes is another one
     device: str,
     iterations: int | None,
-    correlation: Literal["auto", "reg", "alt"],
+    correlation: Correlation,
     compiled: bool,
 ) -> Any:
-    header = checked(file, model)
+    header = checked(held[0], model)
     from fathom.nets.adapter import load_net, torch_device
     from fathom.nets.stereo import raft_stereo as nets
 
@@ -209,23 +182,10 @@ def _loaded(
     else:
         config = nets.REALTIME
     config = replace(config, iterations=iterations or config.iterations, correlation=correlation)
-    net = load_net(nets.RaftStereo(config), file, torch_device(device))
+    net = load_net(nets.RaftStereo(config), held[0], torch_device(device))
     if compiled:
         net.compile()
     return net
-
-
-def _extended(values: Shaped[np.ndarray, "_h _w *c"]) -> Array:
-    """Repeated on all sides to multiples of 32, the odd row and column below and at the right."""
-    room = [((-n % _DIVISOR) // 2, -n % _DIVISOR - (-n % _DIVISOR) // 2) for n in values.shape[:2]]
-    out: Array = np.pad(values, (*room, *((0, 0),) * (values.ndim - 2)), mode="edge")
-    return out
-
-
-def _inner(values: Float32[np.ndarray, "_H _W"], shape: tuple[int, int]) -> Array:
-    """What `_extended` was made of."""
-    top, left = ((-n % _DIVISOR) // 2 for n in shape)
-    return np.ascontiguousarray(values[top : top + shape[0], left : left + shape[1]])
 
 
 def _cells(values: Float32[np.ndarray, "_H _W"], cell: int) -> Float32[np.ndarray, "_h _w"]:

@@ -91,10 +91,7 @@ class Tiled:
         Raises what the matcher raises, and `ResourceError` if even the smallest tiles take more
         memory than they may.
         """
-        found = self.run(pair)
-        for note in found.notes:
-            warnings.warn(note, stacklevel=2)
-        return found.disparity
+        return warned(self.run(pair))
 
     def run(self, pair: StereoPair, tell: Tell = lambda line: None) -> Pieced:  # noqa: ARG005
         """As a call, with the tiles and their seams. tell: is told now and then how it goes.
@@ -192,3 +189,10 @@ def pieced(disparity: Disparity, parts: Sequence[Part], notes: Sequence[str] = (
             "memory"
         )
     return Pieced(disparity, tuple(parts), measured, tuple(notes))
+
+
+def warned(found: Pieced) -> Disparity:
+    """The map of an estimator's run; its notes become warnings of who called the estimator."""
+    for note in found.notes:
+        warnings.warn(note, stacklevel=3)
+    return found.disparity

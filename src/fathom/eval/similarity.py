@@ -83,6 +83,37 @@ def structural_similarity(
     return Similarity(score, values, float(scale), float(touched[inside].mean()))
 
 
+def picture_similarity(
+    estimate: Float32[np.ndarray, "h w"],
+    truth: Float32[np.ndarray, "h w"],
+    *,
+    window: int = _WINDOW,
+) -> Similarity:
+    """SSIM of two maps as of the 8-bit pictures that are commonly saved of them: data range 255.
+
+    Each map is stretched over 0..255 by its own smallest and largest known value and rounded (so
+    do OpenCV's NORM_MINMAX and the depth pictures of common pipelines), which forgives any scale
+    and shift: a metre too much costs nothing. `structural_similarity` with the truth's range does
+    not forgive it. A constant estimate becomes black.
+
+    Raises as `structural_similarity`.
+    """
+    _range(truth)
+    pictures = (_as_picture(estimate), _as_picture(truth))
+    return structural_similarity(*pictures, data_range=255.0, window=window)
+
+
+def _as_picture(values: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """Whole numbers 0..255, NaN kept."""
+    known = values[~np.isnan(values)].astype(np.float64)
+    low = float(known.min()) if known.size else 0.0
+    extent = (float(known.max()) - low if known.size else 0.0) or 1.0
+    picture: Float32[np.ndarray, "h w"] = np.rint(
+        (values.astype(np.float64) - low) * (255 / extent)
+    ).astype(np.float32)
+    return picture
+
+
 def _range(truth: Float32[np.ndarray, "h w"]) -> float:
     known = truth[~np.isnan(truth)]
     extent = float(known.max() - known.min()) if known.size else 0.0

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -67,17 +66,35 @@ def flicker(frames: Iterable[Map]) -> float:
 
     Raises `InputError` for maps of different size.
     """
-    total, pixels = 0.0, 0
-    before = None
-    for last, now in pairwise(frames):
-        require_same_size(_size(now), _size(last))
-        if before is not None:
-            bend = np.abs(last - (before + now) / 2)
+    meter = FlickerMeter()
+    for frame in frames:
+        meter.add(frame)
+    return meter.value
+
+
+class FlickerMeter:
+    """`flicker` of frames that come one at a time; it holds the last two."""
+
+    def __init__(self) -> None:
+        self._last: list[Map] = []
+        self._total, self._pixels = 0.0, 0
+
+    def add(self, frame: Map) -> None:
+        """The next frame. Raises `InputError` for one of another size."""
+        if self._last:
+            require_same_size(_size(frame), _size(self._last[-1]))
+        if len(self._last) == 2:
+            before, last = self._last
+            bend = np.abs(last - (before + frame) / 2)
             known = bend[~np.isnan(bend)]
-            total += float(known.sum(dtype=np.float64))
-            pixels += known.size
-        before = last
-    return total / pixels if pixels else float("nan")
+            self._total += float(known.sum(dtype=np.float64))
+            self._pixels += known.size
+        self._last = [*self._last[-1:], frame]
+
+    @property
+    def value(self) -> float:
+        """As `flicker`; NaN for fewer than three frames or nothing known."""
+        return self._total / self._pixels if self._pixels else float("nan")
 
 
 def _errors(frames: Iterable[tuple[Map, Map]]) -> Iterator[Map]:

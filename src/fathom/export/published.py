@@ -30,6 +30,7 @@ _REASONS = {
     "which make a disparity of them, are no part of the net",
     "fathom.combine.bi3d:Bi3DSteps": "calls its net as often as there are planes: no graph of a "
     "fixed form does that",
+    "fathom.combine.monodepth2:Monodepth2": "sees one image: only nets of pairs are exported",
     "fathom.combine.bi3d:Bi3DSelective": "has planes that every call chooses anew: no graph of a "
     "fixed form has them",
 }

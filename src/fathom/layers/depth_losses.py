@@ -4,7 +4,7 @@
 alike, and one with too few valid pixels counts with 0.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,21 +14,31 @@ from fathom.core.errors import UsageError, unknown_name
 from fathom.layers.losses import Map, Mask, masked_mean
 
 Invariant = Literal["mse", "robust"]
+Form = Literal["eigen", "root", "zoedepth"]
 _FLAT = 1e-6
 
 
 def silog(
-    depth: Map, truth: Map, valid: Mask, variance_focus: float = 0.5, factor: float = 1.0
+    depth: Map,
+    truth: Map,
+    valid: Mask,
+    variance_focus: float = 0.5,
+    factor: float = 1.0,
+    form: Form = "root",
 ) -> Float[Tensor, ""]:
     """factor * sqrt(mean(g^2) - variance_focus * mean(g)^2) of g = log depth - log truth.
 
-    depth, truth: metres > 0 where valid. Eigen et al., "Depth map prediction from a single image",
-    NIPS 2014, eq. 4, under the root as Lee et al. (BTS, 2019) and Bhat et al. ("AdaBins", 2021,
-    eq. 4) take it. variance_focus: 0 = all of a common factor counts, 1 = none. Depth Anything V2's
-    metric models: 0.5 and factor 1; ZoeDepth: 0.85 and 10 (its variance is the unbiased one).
+    depth, truth: metres > 0 where valid. variance_focus: 0 = all of a common factor counts, 1 =
+    none. form: `eigen` without the root (Eigen et al., "Depth map prediction from a single image",
+    NIPS 2014, eq. 4); `root` as Lee et al. (BTS, 2019) and Bhat et al. ("AdaBins", 2021, eq. 4)
+    take it; `zoedepth` with the unbiased variance: sqrt(var(g) + (1 - variance_focus) mean(g)^2).
+    Depth Anything V2's metric models: root, 0.5 and factor 1; ZoeDepth: zoedepth, 0.85 and 10, over
+    all pixels of a batch at once (here every sample counts alike).
 
-    Raises `UsageError` for a focus outside 0..1.
+    Raises `UsageError` for a focus outside 0..1 or an unknown form.
     """
+    if form not in get_args(Form):
+        raise unknown_name("form", form, list(get_args(Form)))
     if not 0 <= variance_focus <= 1:
         raise UsageError(
             "is no share", field="variance_focus", value=variance_focus, expected="0..1"
@@ -38,8 +48,14 @@ def silog(
     g = safe.log() - torch.where(valid, truth.to(depth.dtype), one).clamp(min=1e-6).log()
     count = valid.sum(dim=(1, 2, 3)).clamp(min=1)
     square, mean = (v.sum(dim=(1, 2, 3)) / count for v in (g.square(), g))
+    variance = square - mean.square()
+    if form == "zoedepth":
+        variance = variance * count / (count - 1).clamp(min=1)
+    inside = variance + (1 - variance_focus) * mean.square()
+    if form == "eigen":
+        return factor * inside.mean()
     # the root has no slope at 0
-    return factor * (square - variance_focus * mean.square()).clamp(min=1e-12).sqrt().mean()
+    return factor * inside.clamp(min=1e-12).sqrt().mean()
 
 
 def scale_and_shift_invariant(
@@ -51,7 +67,7 @@ def scale_and_shift_invariant(
     prediction to the truth; squared residuals. `robust`: both are centred by their median and
     scaled by their mean distance from it; absolute residuals, of which the share `trim`, the
     largest ones, do not count. Ranftl et al., "Towards robust monocular depth estimation", PAMI
-    2022, eq. 3 to 7; Depth Anything V1 takes the latter with trim 0.
+    2022, eq. 3 to 7.
 
     Raises `UsageError` for an unknown kind or a share that is none.
     """
@@ -71,6 +87,29 @@ def scale_and_shift_invariant(
             kept = int((1 - trim) * residual.numel())
             residual = residual.sort().values[: max(kept, 1)]
         total = total + residual.sum() / (2 * target.numel())
+    return total / len(prediction)
+
+
+def affine_invariant(
+    prediction: Map, truth: Map, valid: Mask, drop: float = 0.0
+) -> Float[Tensor, ""]:
+    """Mean |residual| after both were centred by their median and scaled by their mean distance
+    from it: Depth Anything's loss, of inverse depth.
+
+    Yang et al., "Depth Anything", CVPR 2024, eq. 1 to 3. drop: the share of a sample's pixels,
+    those of the largest residuals, that are left out of the mean: 0.1 where the truth is another
+    net's answer (Yang et al., "Depth Anything V2", NeurIPS 2024).
+
+    Raises `UsageError` for a share that is none.
+    """
+    if not 0 <= drop < 1:
+        raise UsageError("is no share", field="drop", value=drop, expected="0 or more, below 1")
+    total = prediction.new_zeros(())
+    for p, y, known in zip(prediction, truth, valid, strict=True):
+        if int(known.sum()) >= 2:
+            residual = (_centred(p[known]) - _centred(y[known].to(p.dtype))).abs()
+            kept = max(1, round((1 - drop) * residual.numel()))
+            total = total + residual.sort().values[:kept].mean()
     return total / len(prediction)
 
 

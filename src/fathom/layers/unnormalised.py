@@ -140,7 +140,8 @@ def beside(
     """The convolution of a view's channels, at every level, and a volume's after them, without
     repeating the view: it adds the same everywhere but at the border, where taps reach outside."""
     assert isinstance(conv, Conv3d)
-    theirs, outputs = view.shape[1], conv.weight.shape[0]
+    # plain numbers: what is exported needs the weights' shapes
+    theirs, outputs = int(view.shape[1]), int(conv.weight.shape[0])
     out = convolved(volume, conv.weight[:, theirs:], conv.bias, stride=conv.stride)
     taps = conv.weight[:, :theirs].permute(2, 0, 1, 3, 4).flatten(0, 1)
     seen = functional.conv2d(view, taps, None, conv.stride, 1)

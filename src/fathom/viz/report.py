@@ -146,10 +146,14 @@ class Report:
         source: UInt8[np.ndarray, "_h _w"] | None = None,
         camera: Camera | None = None,
         caption: str = "",
+        image_name: str = "Left image",
     ) -> "Report":
         """Maps over an image, with the values under the pointer; see `viewers.map_viewer`."""
         self._use("map_viewer.js")
-        return self._add(map_viewer(image, layers, source=source, camera=camera, caption=caption))
+        viewer = map_viewer(
+            image, layers, source=source, camera=camera, caption=caption, image_name=image_name
+        )
+        return self._add(viewer)
 
     def add_cloud(self, cloud: PointCloud, caption: str = "") -> "Report":
         """A 3D view of a cloud; see `viewers.cloud_viewer`."""

@@ -49,9 +49,13 @@ class Cases:
 
     def limited(self, count: int | None) -> Iterator[int]:
         """Indices of `count` samples, evenly spread over all; of all without a count."""
-        total = len(self)
-        number = total if count is None else min(count, total)
-        return (i * total // number for i in range(number))
+        return evenly(len(self), count)
+
+
+def evenly(total: int, count: int | None) -> Iterator[int]:
+    """`count` of the indices below `total`, evenly spread; all of them without a count."""
+    number = total if count is None else min(count, total)
+    return (i * total // number for i in range(number))
 
 
 def cases_of_files(

@@ -1,5 +1,6 @@
 """The methods of a comparison: what they are called, how they are built, what a run costs."""
 
+import inspect
 import time
 import types
 import typing
@@ -7,15 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from fathom.catalog import create, entry, parameters, settings
+from fathom.catalog import Task, create, entry, parameters, settings
 from fathom.core.errors import FathomError, UsageError, unknown_name
 from fathom.core.maps import Disparity
 from fathom.core.pair import StereoPair
 from fathom.geometry.resize import crop_pair
 
 Matcher = Callable[[StereoPair], Disparity]
+In = TypeVar("In")
+Out = TypeVar("Out")
 _WARM_ROWS = 48
 
 
@@ -41,14 +44,30 @@ class Run:
     memory_mb: float | None
 
 
-def methods_of(texts: Sequence[str]) -> tuple[Method, ...]:
-    """Methods from `NAME` or `NAME:parameter=value:parameter=value`.
+_EXAMPLES: dict[Task, str] = {"stereo": "sgm,census", "mono": "depth-anything-v2-small"}
+_ANY = {"weights": str, "device": str}
+"""Parameters that `create` takes for every method that has them."""
 
-    Raises `UsageError` for an unknown method or parameter, a value that is none, or no method.
+
+def methods_of(texts: Sequence[str], task: Task = "stereo") -> tuple[Method, ...]:
+    """Methods from `NAME` or `NAME:parameter=value:parameter=value`, all of one task.
+
+    `weights` (a file or folder) and `device` count as parameters of the methods that have them.
+
+    Raises `UsageError` for an unknown method or parameter, a value that is none, a method of
+    another task, or no method.
     """
     if not texts:
-        raise UsageError("names no method", field="methods", expected="for example sgm,census")
+        example = f"for example {_EXAMPLES.get(task, '')}"
+        raise UsageError("names no method", field="methods", expected=example)
     found = [_method(text) for text in texts]
+    for method in found:
+        if entry(method.name).task != task:
+            other = entry(method.name).task
+            raise UsageError(
+                f"is a method of {other}, not of {task}", field="methods", value=method.name,
+                remedy="compare --mono takes those of mono, --stereo and --methods those of stereo",
+            )  # fmt: skip
     labels = [method.label for method in found]
     for label in labels:
         if labels.count(label) > 1:
@@ -58,13 +77,13 @@ def methods_of(texts: Sequence[str]) -> tuple[Method, ...]:
 
 def _method(text: str) -> Method:
     name, *parts = text.split(":")
-    known = parameters(name)
+    known = [*parameters(name), *_shared(name)]
     own: dict[str, Any] = {}
     for part in parts:
         key, equals, value = part.partition("=")
         key = key.strip().replace("-", "_")
         if key not in known:
-            raise unknown_name(f"parameter of {entry(name).name}:", key, list(known))
+            raise unknown_name(f"parameter of {entry(name).name}:", key, known)
         if not equals:
             raise UsageError("has no value", field="methods", value=part, expected=f"{key}=...")
         own[key] = _value(name, key, value.strip())
@@ -72,8 +91,17 @@ def _method(text: str) -> Method:
     return Method(label, entry(name).name, own)
 
 
+def _shared(name: str) -> list[str]:
+    """The parameters of `_ANY` that the method has."""
+    preset = dict(entry(name).preset)
+    accepted = inspect.signature(entry(name).builder()).parameters
+    return [key for key in _ANY if key in accepted and key not in preset]
+
+
 def _value(name: str, key: str, text: str) -> Any:
     """`text` as the type of the method's parameter."""
+    if key in _ANY:
+        return text
     hint = typing.get_type_hints(entry(name).builder())[key]
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
@@ -113,14 +141,19 @@ def warm(matcher: Matcher, pair: StereoPair) -> None:
 
 def timed(matcher: Matcher, pair: StereoPair) -> Run:
     """One call, its seconds on the clock and the memory it needed. Raises what the matcher does."""
+    return Run(*clocked(matcher, pair))
+
+
+def clocked(call: Callable[[In], Out], inputs: In) -> tuple[Out, float, float | None]:
+    """What the call answers, its seconds on the clock, and the memory it needed (`Run`)."""
     _forget_peak()
     before = _status("VmRSS")
     start = time.perf_counter()
-    disparity = matcher(pair)
+    answer = call(inputs)
     seconds = time.perf_counter() - start
     peak = _status("VmHWM")
     memory = None if peak is None or before is None else max(0.0, peak - before) / 1e6
-    return Run(disparity, seconds, memory)
+    return answer, seconds, memory
 
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")

@@ -7,7 +7,7 @@ import numpy as np
 
 from fathom.eval.measures import Measure
 from fathom.eval.protocol import Protocol
-from fathom.workflows.compare_totals import LEAST_PAIRS, MethodTotals, difference, ranked
+from fathom.workflows.compare_totals import LEAST_PAIRS, HasSeries, MethodTotals, difference, ranked
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ def _best(totals: Mapping[str, MethodTotals], rules: Protocol) -> list[str]:
     order = ranked(totals, "headline", -1 if measure.better == "higher" else 1)
     if order:
         mask = next((m for m in rules.masks if any(m in t.masks() for t in totals.values())), "all")
-        found = _ranking(totals, order, "headline", measure, f"[{rules.name}, {mask}]")
+        found = ranking(totals, order, "headline", measure, f"[{rules.name}, {mask}]")
         return found + _other_masks(totals, rules, order[0])
     order = ranked(totals, "cost")
     if not order:
         return ["There is neither truth nor consistency to judge by."]
-    sentences = _ranking(totals, order, "cost", _COST, "[consistency, all pixels]")
+    sentences = ranking(totals, order, "cost", _COST, "[consistency, all pixels]")
     told = "Without truth, methods are judged by whether both views and both images tell the same "
     return [*sentences, told + "story: a map can be consistent and still wrong."]
 
@@ -71,25 +71,29 @@ def _other_masks(totals: Mapping[str, MethodTotals], rules: Protocol, first: str
     return found
 
 
-def _ranking(
-    totals: Mapping[str, MethodTotals],
+def ranking(
+    totals: Mapping[str, HasSeries],
     order: Sequence[str],
     key: str,
     measure: Measure | _Named,
     protocol: str,
+    what: str = "pair",
 ) -> list[str]:
+    """Who leads by `key`, and how far the others are behind, with an interval where there are
+    enough samples. order: labels, best first. what: what a sample is called."""
     first = order[0]
     series = {label: totals[label].series(key) for label in order}
     common = np.logical_and.reduce([np.isfinite(v) for v in series.values()])
     count = int(common.sum())
     if count == 0:
-        return ["No pair was done by all methods, so they cannot be ranked."]
+        return [f"No {what} was done by all methods, so they cannot be ranked."]
 
     def shown(label: str) -> str:
         return measure.shown(float(series[label][common].mean()))
 
     word = "highest" if measure.better == "higher" else "lowest"
-    pairs = "On the one pair" if count == 1 else f"Over {count} pairs (mean of pairs)"
+    many = f"{what}s"
+    pairs = f"On the one {what}" if count == 1 else f"Over {count} {many} (mean of {many})"
     sentences = [f"{pairs}, {first} has the {word} {measure.name}: {shown(first)} {protocol}."]
     for label in order[1:]:
         apart = difference(series[label], series[first])
@@ -101,14 +105,14 @@ def _ranking(
         low, high = sorted((apart.low, apart.high), key=abs)
         if apart.certain:
             span = f"{_amount(abs(low), measure)} to {_amount(abs(high), measure)}"
-            sentences.append(f"{text} (bootstrap over pairs, 95 %: {span}).")
+            sentences.append(f"{text} (bootstrap over {many}, 95 %: {span}).")
         else:
             sentences.append(
-                f"{text}, which is within the noise of these pairs (bootstrap over pairs, 95 %: "
+                f"{text}, which is within the noise of these {many} (bootstrap over {many}, 95 %: "
                 f"{_amount(apart.low, measure)} to {_amount(apart.high, measure)})."
             )
     if len(order) > 1 and count < LEAST_PAIRS:
-        these = "One pair is" if count == 1 else f"{count} pairs are"
+        these = f"One {what} is" if count == 1 else f"{count} {many} are"
         sentences.append(f"{these} too few to tell differences from noise.")
     return sentences
 

@@ -1,6 +1,7 @@
 """What a comparison adds up, sample by sample: sums and a few numbers each, never a map."""
 
 import math
+import typing
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,13 @@ class Difference:
     def certain(self) -> bool:
         """Whether the interval leaves zero out."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+
+
+@typing.runtime_checkable
+class HasSeries(typing.Protocol):
+    """Whatever keeps a number of every sample."""
+
+    def series(self, key: str) -> Array: ...
 
 
 class MethodTotals:
@@ -160,7 +168,7 @@ def difference(a: Array, b: Array) -> Difference | None:
     return Difference(mean, count, float(low), float(high))
 
 
-def ranked(totals: Mapping[str, MethodTotals], key: str, sign: int = 1) -> Sequence[str]:
+def ranked(totals: Mapping[str, HasSeries], key: str, sign: int = 1) -> Sequence[str]:
     """Labels in the order of their means, best first; those without the number are left out.
 
     sign: 1 if smaller is better, -1 if larger. Only samples that all methods have count, so that

@@ -5,13 +5,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from fathom.core.arrays import Array
 from fathom.core.cloud import PointCloud
 from fathom.core.errors import unknown_name
 from fathom.core.maps import Depth, Disparity
 from fathom.core.pair import StereoPair
+
+
+@runtime_checkable
+class Writable(Protocol):
+    """What a result is written from. info: what result.json says; picture: the overview."""
+
+    @property
+    def info(self) -> dict[str, Any]: ...
+
+    @property
+    def picture(self) -> Array: ...
+
+
+Made = TypeVar("Made")  # a Writable; as a bound, a check of it would draw the picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +52,14 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Output:
+class Output(Generic[Made]):
     """One file of a result: its name, what it holds, short names for `--save`, and its needs."""
 
     file: str
     content: str
     short: tuple[str, ...]
-    write: Callable[[Path, Estimate], dict[str, Any] | None]
-    needs: Callable[[Estimate], bool] = lambda estimate: True  # noqa: ARG005
+    write: Callable[[Path, Made], dict[str, Any] | None]
+    needs: Callable[[Made], bool] = lambda estimate: True  # noqa: ARG005
 
 
 def _disparity_pfm(path: Path, estimate: Estimate) -> None:
@@ -152,7 +166,7 @@ def _changed(estimate: Estimate) -> bool:
     return estimate.changed_pair
 
 
-OUTPUTS = (
+OUTPUTS: tuple[Output[Estimate], ...] = (
     Output(
         "disparity.pfm",
         "disparity, float32 pixels, inf = unknown",
@@ -230,31 +244,38 @@ _WRITERS = 4
 """Compression and the disk leave the interpreter free, so a few files at a time are quicker."""
 
 
-def chosen_outputs(save: Iterable[str] | None) -> tuple[Output, ...]:
-    """The outputs that `--save` names, by file or short name; None or "all" = every one.
+def chosen_outputs(save: Iterable[str] | None) -> tuple[Output[Estimate], ...]:
+    """The outputs of a pair that `--save` names; as `chosen_of`."""
+    return chosen_of(OUTPUTS, save)
+
+
+def chosen_of(
+    outputs: tuple[Output[Made], ...], save: Iterable[str] | None
+) -> tuple[Output[Made], ...]:
+    """Those of `outputs` that `--save` names, by file or short name; None or "all" = every one.
 
     Raises `UsageError` with close matches for a name that is none of them.
     """
     names = [name.strip() for name in save] if save is not None else ["all"]
-    short = {s for output in OUTPUTS for s in output.short}
-    known = ["all", "none", RESULT, *(o.file for o in OUTPUTS), *sorted(short)]
+    short = {s for output in outputs for s in output.short}
+    known = ["all", "none", RESULT, *(o.file for o in outputs), *sorted(short)]
     for name in names:
         if name not in known:
             raise unknown_name("output", name, known)
     if "all" in names:
-        return OUTPUTS
-    return tuple(o for o in OUTPUTS if o.file in names or any(s in names for s in o.short))
+        return outputs
+    return tuple(o for o in outputs if o.file in names or any(s in names for s in o.short))
 
 
-def file_names(outputs: Iterable[Output]) -> list[str]:
+def file_names(outputs: Iterable[Output[Any]]) -> list[str]:
     """Every file name that may be written, result.json included."""
     return [*(o.file for o in outputs), RESULT]
 
 
 def write_outputs(
     folder: Path,
-    estimate: Estimate,
-    outputs: Iterable[Output],
+    estimate: Made,
+    outputs: Iterable[Output[Made]],
     pictures: Mapping[str, Array] | None = None,
 ) -> dict[str, Any]:
     """Writes the chosen files and result.json into `folder`; returns what result.json says.
@@ -265,9 +286,10 @@ def write_outputs(
     from fathom.io.images import write_png
     from fathom.io.result import write_json
 
+    made = cast(Writable, estimate)
     wanted = [output for output in outputs if output.needs(estimate)]
     if any(output.file in ("overview.png", "report.html") for output in wanted):
-        _ = estimate.picture  # drawn here, once: the files below are written side by side
+        _ = made.picture  # drawn here, once: the files below are written side by side
     with ThreadPoolExecutor(max_workers=_WRITERS) as pool:
         extras = list(pool.map(lambda output: output.write(folder / output.file, estimate), wanted))
     files: dict[str, Any] = {
@@ -277,6 +299,6 @@ def write_outputs(
     for name, picture in (pictures or {}).items():
         write_png(folder / name, picture)
         files[name] = {"content": "picture"}
-    info = {**estimate.info, "files": files}
+    info = {**made.info, "files": files}
     write_json(folder / RESULT, info)
     return info

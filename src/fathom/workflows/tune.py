@@ -41,7 +41,7 @@ class TuneOptions:
     """
 
     method: str = option(
-        "default",
+        "sgm",  # a learned default has hardly anything to tune
         "which method; `fathom models` lists them",
         flags=("-m", "--model", "--algorithm"),
         metavar="NAME",

@@ -77,7 +77,8 @@ def convert_file(
     notify: Notify = lambda _: None,
     url: str | None = None,
 ) -> Done:
-    """Converts the authors' file to fathom's form: into `output`, or kept by name.
+    """Converts the authors' file to fathom's form: into `output`, or kept by name. Several files
+    of one net are given as `A.pth+B.pth`.
 
     The file is opened in a process without network, and nothing in it runs. url: where it came
     from.
@@ -87,13 +88,13 @@ def convert_file(
     `ResourceError` if nothing can be written; `MissingExtraError` without torch.
     """
     need_torch()
-    from fathom.published.unpickle import read_foreign
+    from fathom.published.several import parts_of, read_parts
 
     check_model(options.model)
     if output is not None:
-        _check_output(output, file)
+        _check_output(output, parts_of(file))
     notify(f"reading {file} in a process without network")
-    foreign = read_foreign(file)
+    foreign = read_parts(file)
     source: dict[str, Any] = {"file": file.name, "sha256": foreign.sha256, "bytes": foreign.bytes}
     own = _info_of(foreign.metadata)
     source = own.get("source", source)
@@ -152,12 +153,13 @@ def add(
     Raises as `convert_file` and, for what is downloaded, as `fathom.published.download.download`.
     """
     need_torch()
+    from fathom.published.several import parts_of
     from fathom.published.unpickle import kind_of
 
     check_model(options.model)
     record = None
     if "://" not in target:
-        if Path(target).exists():
+        if Path(target).exists() or len(parts_of(target)) > 1:
             return convert_file(Path(target), None, options, notify)
         record = _named_record(target)
         options = replace(options, name=options.name or record.name, model=record.model)
@@ -187,14 +189,15 @@ def add(
     return done
 
 
-def _check_output(output: Path, file: Path) -> None:
+def _check_output(output: Path, files: list[Path]) -> None:
     """An earlier result may be replaced, nothing else."""
     if output.is_dir():
         raise ResourceError("is a folder", file=output, remedy="give the name of a file to write")
     if not output.exists():
         return
     with suppress(FathomError):
-        if not output.samefile(file) and "model" in read_header(output).about:
+        same = any(file.exists() and output.samefile(file) for file in files)
+        if not same and "model" in read_header(output).about:
             return
     raise ResourceError(
         "would be overwritten, and it is no earlier result of this command", file=output,

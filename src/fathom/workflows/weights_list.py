@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fathom import weights as shipped_models
+from fathom.catalog import ENTRIES, Entry
 from fathom.core.errors import FathomError
+from fathom.published.hub import Address, cached
 from fathom.published.record import UNKNOWN, Licences, Weights
 from fathom.published.store import Kept, kept_paths, read_header
 from fathom.workflows.weights_known import net_modules
@@ -17,8 +19,8 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Row:
-    """Weights there are. state: ready / download / convert, or damaged. path: where they lie.
-    bytes: of that file, else of the authors' where known. problem: of a damaged file."""
+    """Weights there are. state: ready / download / convert / install, or damaged. path: where they
+    lie. bytes: of that file, else of the authors' where known. problem: of a damaged file."""
 
     name: str
     model: str
@@ -33,7 +35,8 @@ class Row:
 
 
 def list_weights(notify: Notify = lambda _: None) -> list[Row]:
-    """All weights that are known or kept: shipped ones, those the nets know of, the user's own."""
+    """All weights that are known or kept: shipped ones, those the nets know of, the user's own, and
+    last those on the hub."""
     rows = list(_shipped_rows())
     kept = {name: look(path) for name, path in kept_paths().items()}
     records: list[Weights] = []
@@ -41,11 +44,17 @@ def list_weights(notify: Notify = lambda _: None) -> list[Row]:
         notify("published weights are not listed without torch: pip install 'fathom-depth[torch]'")
     else:
         records = [record for _, found in net_modules() for record in found]
+    # not those that take another entry's
+    on_hub = {e.name: e for e in ENTRIES if e.hub is not None and e.weights in ("", e.name)}
     for record in records:
         found = kept.pop(record.name, None)
+        if found:
+            on_hub.pop(record.name, None)
+        elif record.name in on_hub:
+            continue  # the hub's row says how to get them
         rows.append(_kept_row(record.name, found) if found else _record_row(record))
     rows += [_kept_row(name, found) for name, found in sorted(kept.items())]
-    return rows
+    return rows + [_hub_row(entry) for entry in on_hub.values()]
 
 
 def look(path: Path) -> Kept | FathomError:
@@ -88,6 +97,18 @@ def _kept_row(name: str, found: Kept | FathomError) -> Row:
         str(origin.get("url") or origin.get("file") or "unknown"),
         str(found.path),
     )
+
+
+def _hub_row(entry: Entry) -> Row:
+    assert entry.hub is not None
+    at = Address(entry.hub.repo, entry.hub.revision)
+    folder = cached(at)
+    code, _, weights = entry.licence.partition("; weights: ")
+    return Row(
+        entry.name, entry.name, entry.summary, entry.state, entry.hub.megabytes * 10**6 or None,
+        None, Licences(code, weights or code, UNKNOWN), f"hub: {at}",
+        str(folder) if folder else None,
+    )  # fmt: skip
 
 
 def _shipped_rows() -> Iterator[Row]:

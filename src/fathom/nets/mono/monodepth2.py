@@ -12,8 +12,9 @@ classifier is kept, though nothing uses it, so that the tensors are the publishe
 to a scale; trained with stereo pairs, 5.4 times it is metres (a baseline of 0.54 m was called 0.1).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import get_args
 
 import torch
@@ -24,6 +25,7 @@ from fathom.core.arrays import Float
 from fathom.core.errors import UsageError
 from fathom.layers.resnet import BLOCKS, WIDTHS, Depth, ResNet
 from fathom.layers.stereo import require_size
+from fathom.published.record import Licences, Setting, Weights
 
 DIVISOR = 32
 STEREO_SCALE = 5.4
@@ -186,12 +188,15 @@ def _names(names: Mapping[str, Tensor]) -> dict[str, str]:
     return found | {f"depth.decoder.{10 + i}.": f"heads.{i}." for i in range(_SCALES)}
 
 
+IGNORED = ("encoder.height", "encoder.width", "encoder.use_stereo")
+"""What encoder.pth tells beside its tensors."""
+
+
 def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The authors' tensors, each file's under its stem, under our names. What encoder.pth says
     besides (height, width, use_stereo) is left out."""
     names = _names(state)
-    extra = ("encoder.height", "encoder.width", "encoder.use_stereo")
-    return {_renamed(k, names): v for k, v in state.items() if k not in extra}
+    return {_renamed(k, names): v for k, v in state.items() if k not in IGNORED}
 
 
 def unconvert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -207,10 +212,69 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
     return name
 
 
-def monodepth2(*, depth: int = 18, stereo: bool = False) -> Monodepth2:  # noqa: ARG001
+_LICENCES = Licences(
+    code="Monodepth2 licence: non-commercial", weights="not stated", data="KITTI: CC-BY-NC-SA-3.0"
+)
+_SOURCE = "linked in the readme of github.com/nianticlabs/monodepth2: "
+_SIZES: tuple[tuple[int, int], ...] = ((640, 192), (1024, 320))
+
+
+def _published(kind: str, told: str, size: tuple[int, int], **settings: Setting) -> Weights:
+    own = {"width": size[0], "height": size[1], **settings}
+    name = f"{kind}_{size[0]}x{size[1]}"
+    return Weights(
+        "monodepth2-" + name.replace("_", "-").replace("+", "-and-"), "monodepth2", told,
+        _LICENCES, _SOURCE + name, settings=MappingProxyType(own),
+    )  # fmt: skip
+
+
+WEIGHTS = (
+    *(w for size in _SIZES for w in (
+        _published("mono", "ResNet-18, KITTI's video alone: depth up to a scale", size),
+        _published("stereo", "ResNet-18, KITTI's pairs: can be metric", size, stereo=True),
+        _published("mono+stereo", "ResNet-18, both: can be metric", size, stereo=True),
+    )),
+    _published("mono_resnet50", "ResNet-50, video alone", _SIZES[0], depth=50),
+)  # fmt: skip
+
+
+def monodepth2(
+    *,
+    depth: Depth = 18,
+    stereo: bool = False,  # noqa: ARG001
+    width: int = 640,  # noqa: ARG001
+    height: int = 192,  # noqa: ARG001
+) -> Monodepth2:
     """The depth net, untrained. depth: of its ResNet, 18 or 50. stereo: whether the weights were
-    trained with pairs, which changes what the estimator says of them, not the net."""
-    if depth not in get_args(Depth):
-        raise UsageError("is no ResNet", field="depth", value=depth, expected="18 or 50")
-    kind: Depth = depth  # type: ignore[assignment]
-    return Monodepth2(Monodepth2Config(kind, BLOCKS[kind]))
+    trained with pairs; width, height: the images' size they were trained on. These three change
+    what the estimator does with the net, not the net."""
+    return Monodepth2(Monodepth2Config(depth, BLOCKS.get(depth, ())))
+
+
+def monodepth2_pose(*, depth: Depth = 18) -> PoseNet:
+    """The net of the camera's motion (pose_encoder.pth and pose.pth), untrained."""
+    return PoseNet(depth)
+
+
+def monodepth2_posecnn() -> PoseCNN:
+    """The net of seven convolutions for the motion (pose.pth alone), untrained."""
+    return PoseCNN()
+
+
+def sigmoids(net: Monodepth2) -> Callable[..., Tensor]:
+    """The net as a call with any number of images (1, 3, h, w) of one size: (n, h, w)."""
+
+    def call(*images: Tensor) -> Tensor:
+        finest: Tensor = net(torch.cat(images))[0]
+        return finest[:, 0]
+
+    return call
+
+
+def motion(net: PoseNet | PoseCNN) -> Callable[..., Tensor]:
+    """The net as a call with two images (1, 3, h, w): axis-angle and translation, (6,)."""
+
+    def call(first: Tensor, second: Tensor) -> Tensor:
+        return torch.cat(net(first, second), dim=1)[0]
+
+    return call

@@ -1,0 +1,203 @@
+"""`fathom compare --mono ... --stereo ...`."""
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+from fathom.cli.console import percent, progress_bar, say, show_json, table, warn
+from fathom.cli.flags import Parser, add_fields, taken
+from fathom.cli.truth import add_truth
+from fathom.core.errors import UsageError
+from fathom.data.registry import reader
+from fathom.io.pairing import find_pairs
+from fathom.workflows.compare import Compared
+from fathom.workflows.compare_mono import FILES, CompareMonoOptions, compare_mono
+from fathom.workflows.compare_mono_frames import (
+    TRUTHS,
+    Frames,
+    TruthFiles,
+    frames_of_datasets,
+    frames_of_files,
+)
+from fathom.workflows.depth import Listener
+from fathom.workflows.pairs import PairOptions
+
+EXAMPLES = """examples:
+  fathom compare --mono depth-anything-v2-small --stereo sgm left.png right.png --truth disp.pfm
+  fathom compare --mono depth-anything-v2-small:weights=FOLDER --stereo sgm,census left/ right/ \\
+      --truth truth/ --truth-encoding uint16 --truth-scale 1/256 --calib calib.txt
+  fathom compare --mono NAME --stereo NAME l.png r.png --truth depth.png --truth-kind depth
+  fathom compare --mono NAME,NAME image.png --truth depth.npy --truth-kind depth   (one view)
+  fathom compare --mono NAME --stereo sgm --data kitti --format kitti-2015 --limit 20
+  fathom compare --mono NAME --data nyu.csv --data diode.csv      (several: says what transfers)
+
+Relative depths are aligned first, and how stands beside every number: --align truth fits scale and
+shift to the truth of each frame, --align stereo to the first stereo method without the truth.
+Without a calibration everything is compared in disparity, and no metres are given.
+
+Ctrl-C writes the report of the frames done so far, unless DIR holds an earlier one, which stays.
+
+exit code 0: all well; 1: a frame or a method failed, is named, and the rest was done
+
+files written to the output folder:
+"""
+
+
+def asked_for(words: list[str]) -> bool:
+    """Whether a command line of `fathom compare` is about one-view methods."""
+    return any(word.split("=")[0] in ("--mono", "--stereo") for word in words)
+
+
+def run_mono(words: list[str], format: str | None) -> int:
+    """Parses `words`, compares, prints the table; returns 0, or 1 if something failed. format: the
+    data set named in them."""
+    arguments = _parser(format).parse_args(words)
+    options = CompareMonoOptions(**taken(arguments, CompareMonoOptions))
+    frames = _frames(arguments, format, options)
+    total = len(frames) if options.limit is None else min(options.limit, len(frames))
+    out = Path(arguments.output)
+    with progress_bar(total, "frames") as advance:
+        compared = compare_mono(frames, out, options, Listener(say, warn), advance)
+    if arguments.json:
+        show_json({**compared.info, "folder": str(out)})
+    else:
+        _show(compared, out)
+    return compared.exit_code
+
+
+def _frames(
+    arguments: argparse.Namespace, format: str | None, options: CompareMonoOptions
+) -> Frames:
+    if arguments.data is not None:
+        given = {} if format is not None else taken(arguments, PairOptions)
+        truth = format is None and arguments.truth is not None
+        if arguments.left is not None or truth or given:
+            raise UsageError(
+                "a data set brings its own images, truth and calibration",
+                field="data",
+                value=", ".join(arguments.data),
+                remedy="leave LEFT, RIGHT, --truth and calibration flags out",
+            )
+        own = {} if format is None else taken(arguments, reader(format).options)
+        roots = [Path(root) for root in arguments.data]
+        return frames_of_datasets(roots, format, arguments.split, own)
+    for name in ("format", "split"):
+        if getattr(arguments, name, None) is not None:
+            raise UsageError(
+                "belongs to --data", field=name, remedy="give --data ROOT, or leave it"
+            )
+    if arguments.left is None:
+        raise UsageError("no image given", field="LEFT", remedy="see: fathom compare --mono --help")
+    pair = PairOptions(**taken(arguments, PairOptions))
+    if arguments.right is None and pair.layout is None and options.stereo:
+        raise UsageError(
+            "stereo methods need two images",
+            field="RIGHT",
+            remedy="give the right image, or leave --stereo out",
+        )
+    found = find_pairs(arguments.left, arguments.right)
+    kind, encoding, scale = (
+        getattr(arguments, f"truth_{name}") for name in ("kind", "encoding", "scale")
+    )
+    if arguments.truth is None and any(v is not None for v in (kind, encoding, scale)):
+        raise UsageError("belongs to --truth", field="truth-encoding", remedy="give --truth FILE")
+    how = TruthFiles(arguments.truth, kind or "disparity", encoding or "auto", scale)
+    return frames_of_files(found, how, pair)
+
+
+def _parser(format: str | None) -> Parser:
+    files = "\n".join(f"  {name:<14}{content}" for name, content in FILES.items())
+    parser = Parser(
+        prog="fathom compare --mono",
+        usage="fathom compare --mono LIST [--stereo LIST] LEFT [RIGHT] [--truth FILE] ...\n"
+        "       fathom compare --mono LIST [--stereo LIST] --data ROOT [--format NAME] ...",
+        description="Depth from one view against stereo, on the same frames and the same truth.",
+        epilog=EXAMPLES + files,
+    )
+    parser.add_argument("left", nargs="?", metavar="LEFT", help="image, folder or glob")
+    parser.add_argument("right", nargs="?", metavar="RIGHT", help="the same for the right view")
+    parser.add_argument(
+        "-o", "--output", "--out", default="fathom-compare", metavar="DIR",
+        help="folder to write (default fathom-compare)",
+    )  # fmt: skip
+    add_fields(parser.add_argument_group("the comparison"), CompareMonoOptions)
+    group = parser.add_argument_group("data sets instead of images")
+    group.add_argument(
+        "--data", metavar="ROOT", action="append",
+        help="its folder, or a list (.csv, .jsonl); may be given several times",
+    )  # fmt: skip
+    group.add_argument(
+        "--format", metavar="NAME", help="which it is (`fathom dataset list`; default: by folders)"
+    )
+    group.add_argument("--split", metavar="NAME", help="which part (default: its first)")
+    if format is None:
+        group = parser.add_argument_group("images of your own")
+        add_truth(group)
+        group.add_argument(
+            "--truth-kind", choices=TRUTHS, help="what the truth holds (default disparity)"
+        )
+        add_fields(group, PairOptions)
+    else:
+        clash = set(CompareMonoOptions.__dataclass_fields__)
+        group = parser.add_argument_group(f"options of {format}")
+        add_fields(group, reader(format).options, skip=clash)
+    parser.add_argument("--json", action="store_true", help="print result.json instead of text")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def _show(compared: Compared, out: Path) -> None:
+    info = compared.info
+    print(f"\n{_table(info)}\n")
+    for sentence in info["summary"]:
+        print(f"- {sentence}")
+    for note in info["notes"][:10]:
+        print(f"note: {note}")
+    if compared.interrupted:
+        print(f"interrupted: this is of the first {info['samples']} frames")
+    for failure in info["failures"][:5]:
+        who = ", ".join(part for part in (failure["sample"], failure["method"]) if part)
+        print(f"failed: {who}: {failure['error']}")
+    if len(info["failures"]) > 5:
+        print(f"failed: {len(info['failures']) - 5} more, in {out / 'result.json'}")
+    print(f"wrote {out}/: {', '.join([*info['files'], 'result.json'])}")
+    print(f"open  {out / 'report.html'} ({info['report_bytes'] / 1e6:.1f} MB)")
+
+
+def _table(info: dict[str, Any]) -> str:
+    """The first metrics of depth (disparity, without a calibration) over all pixels."""
+    quantity = next(iter(info["scores"]), None)
+    headers = ["method", "task", "frames"]
+    metrics: list[dict[str, Any]] = []
+    note = "[no truth: nothing to judge by]"
+    if quantity is not None:
+        protocol = info["protocols"][quantity]
+        metrics = [
+            m for m in protocol["metrics"]
+            if m["name"] in ("abs-rel", "delta-1", "rmse", "silog", "epe", "boundary-f1")
+            or m["name"].startswith("bad-")
+        ]  # fmt: skip
+        names = list(next(iter(info["ssim"].values()), {}))
+        headers += ["known", *(m["name"] for m in metrics), "SSIM", "SSIM 8-bit"]
+        note = f"[{quantity}, {protocol['name']}, all: {protocol['rules']}]"
+    rows = []
+    for label, method in info["methods"].items():
+        cells = [label, method["task"], str(method["samples"])]
+        if quantity is not None:
+            row = info["scores"][quantity]["all"].get(label)
+            cells.append(percent(row["known"] if row else None))
+            cells += [_cell(row and row["values"].get(m["name"]), m["unit"]) for m in metrics]
+            alike = info["ssim"].get(label, {}) if names else {}
+            cells += [_cell(alike.get(n), "") for n in (quantity, f"{quantity} 8-bit")]
+        rows.append([*cells, _cell(method["seconds_median"], "s")])
+    ways = [
+        f"aligned: {label}: {m['aligned']}" for label, m in info["methods"].items() if m["samples"]
+    ]
+    return "\n".join([table([*headers, "time"], rows), note, *ways])
+
+
+def _cell(value: float | None, unit: str) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    return percent(value) if unit == "%" else f"{value:.3f} {unit}".rstrip()

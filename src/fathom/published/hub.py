@@ -1,0 +1,259 @@
+"""Weights on the hub (huggingface.co): what its cache here holds, and fetching on request.
+
+The cache is the hub's own, shared with every other program that uses it: HF_HUB_CACHE, else `hub`
+in HF_HOME, else `huggingface/hub` in the user's cache folder. Looking into it needs no package and
+no network. Nothing is fetched unless `fetch` is called, which `fathom weights add` does.
+
+https://huggingface.co/docs/huggingface_hub/guides/manage-cache describes the cache's folders.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fathom.core.errors import FathomError, InputError, MissingExtraError, ResourceError, UsageError
+from fathom.io.files import resource_error
+from fathom.published.download import OFFLINE, is_offline
+
+TENSORS = "*.safetensors"
+WANTED = ("*.json", "*.txt", TENSORS)
+"""What is fetched of a repository: nothing that could hold a program."""
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_REVISION = re.compile(r"[\w][\w./-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_HEADS = ("config.json", "model_index.json")
+DEPTH_KINDS = (
+    "depth_anything", "depth_pro", "dpt", "glpn", "prompt_depth_anything", "zoedepth",
+)  # fmt: skip
+"""`model_type` of the nets of transformers that fathom runs."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A repository of the hub at one revision: a commit, or a branch such as "main".
+
+    Raises `UsageError` for names that are none.
+    """
+
+    repo: str
+    revision: str = "main"
+
+    def __post_init__(self) -> None:
+        if not _REPO.fullmatch(self.repo) or ".." in self.repo:
+            raise UsageError(
+                "is no repository of the hub", field="repo", value=self.repo, expected="owner/name"
+            )
+        if not _REVISION.fullmatch(self.revision) or ".." in self.revision:
+            raise UsageError(
+                "is no revision", field="revision", value=self.revision,
+                expected="a commit of 40 hexadecimal digits, a branch or a tag",
+            )  # fmt: skip
+
+    def __str__(self) -> str:
+        return self.repo if self.revision == "main" else f"{self.repo}@{self.revision}"
+
+
+def address(text: str) -> Address | None:
+    """`owner/name` or `owner/name@revision`; None for anything else.
+
+    Raises `UsageError` for a repository with a revision that is none.
+    """
+    repo, mark, revision = text.partition("@")
+    if not _REPO.fullmatch(repo) or repo.startswith((".", "/")):
+        return None
+    return Address(repo, revision if mark else "main")
+
+
+def cache_folder() -> Path:
+    """Where the hub's packages keep what they fetched."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if named := os.environ.get(name):
+            return Path(named).expanduser()
+    if home := os.environ.get("HF_HOME"):
+        return Path(home).expanduser() / "hub"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path("~/.cache").expanduser()) / "huggingface" / "hub"
+
+
+def cached(at: Address) -> Path | None:
+    """The folder of that revision in the hub's cache, if all of it is there; else None.
+
+    A branch is what it was when it was fetched. Needs neither a package nor network.
+    """
+    folder = cache_folder() / f"models--{at.repo.replace('/', '--')}"
+    commit = at.revision
+    with suppress(OSError):
+        commit = (folder / "refs" / at.revision).read_text(encoding="utf-8").strip()
+    found = folder / "snapshots" / commit
+    return found if _COMMIT.fullmatch(commit) and is_whole(found) else None
+
+
+def cached_revisions(repo: str) -> tuple[str, ...]:
+    """The commits of a repository that the cache holds whole."""
+    folder = cache_folder() / f"models--{repo.replace('/', '--')}" / "snapshots"
+    with suppress(OSError):
+        return tuple(sorted(path.name for path in folder.iterdir() if is_whole(path)))
+    return ()
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder has a model's configuration and every file of weights that it names."""
+    with suppress(OSError, ValueError):
+        if not any((folder / head).is_file() for head in _HEADS):
+            return False
+        return _has_tensors(folder) if (folder / _HEADS[0]).is_file() else _has_parts(folder)
+    return False
+
+
+def _has_parts(folder: Path) -> bool:
+    """A pipeline's folder (diffusers): each part that its index names has its own folder."""
+    index = json.loads((folder / _HEADS[1]).read_bytes())
+    parts = [
+        name for name, kind in index.items()
+        if isinstance(kind, list) and any(kind) and not name.startswith("_")
+    ]  # fmt: skip
+    nets = [p for p in parts if (folder / p / "config.json").is_file()]
+    return all((folder / p).is_dir() for p in parts) and all(_has_tensors(folder / p) for p in nets)
+
+
+def _has_tensors(folder: Path) -> bool:
+    for index in folder.glob(f"{TENSORS}.index.json"):
+        names = set(json.loads(index.read_bytes())["weight_map"].values())
+        return all((folder / name).is_file() for name in names)
+    # a network has a config.json and tensors; a scheduler or a tokenizer has no such file
+    return any(path.is_file() for path in folder.glob(TENSORS))
+
+
+def folder_of(given: str | None, at: Address, name: str) -> Path:
+    """The folder with a model's files.
+
+    given: a folder, or a repository of the hub ("owner/name" or "owner/name@revision") that is in
+    its cache; None = `at`, the one that the catalog names for the model `name`.
+
+    Raises `InputError` saying how to get them if they are not there, or if the folder is not a
+    model's.
+    """
+    if given is not None and Path(given).is_dir():
+        if not any((Path(given) / head).is_file() for head in _HEADS):
+            raise InputError(
+                "is no folder of a model: it has no config.json", file=given,
+                expected="what `save_pretrained` wrote, or a copy of a repository of the hub",
+            )  # fmt: skip
+        return Path(given)
+    wanted = at if given is None else address(given)
+    if wanted is None:
+        raise InputError(
+            "does not exist", file=given,
+            expected="a folder of a model, or a repository of the hub as owner/name[@revision]",
+        )  # fmt: skip
+    found = cached(wanted)
+    if found is not None:
+        return found
+    others = cached_revisions(wanted.repo)
+    hint = f"; {wanted.repo}@{others[-1]} is there" if others else ""
+    raise InputError(
+        f"its weights are not in the hub's cache on this machine{hint}",
+        field="weights" if given is not None else name,
+        value=str(wanted),
+        remedy=f"run: fathom weights add {name if given is None else given}; or copy the "
+        "repository's files here by hand and give --weights FOLDER",
+    )
+
+
+def fetch(at: Address, notify: Callable[[str], None] = lambda _: None) -> Path:
+    """Fetches a repository at a revision into the hub's cache; gives its folder there.
+
+    Only configuration and safetensors are fetched. What was got before an interruption is used.
+
+    Raises `ResourceError` offline (FATHOM_OFFLINE, HF_HUB_OFFLINE), without a connection or without
+    space; `InputError` for a repository or a revision that does not exist or may not be read, and
+    one that is no depth model or has no weights as safetensors; `MissingExtraError` without
+    huggingface_hub.
+    """
+    if is_offline():
+        raise ResourceError(f"{OFFLINE} is set: nothing is downloaded", file=str(at), remedy=_COPY)
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise MissingExtraError("huggingface_hub", "mono") from error
+    folder = None
+    for patterns in (_HEADS, WANTED):
+        try:
+            folder = Path(
+                huggingface_hub.snapshot_download(
+                    at.repo,
+                    revision=at.revision,
+                    allow_patterns=list(patterns),
+                    cache_dir=cache_folder(),
+                    endpoint=os.environ.get("HF_ENDPOINT"),
+                )
+            )
+        except Exception as error:
+            raise _told(error, at) from error
+        check_kind(folder, at)  # before gigabytes of something else come
+        if patterns is _HEADS:
+            notify(f"fetching {at} from the hub into {cache_folder()}")
+    if folder is None or not is_whole(folder):
+        raise InputError(
+            "has no model whose weights are safetensors", file=str(at),
+            expected="config.json and *.safetensors; a pickle is not opened from the hub",
+        )  # fmt: skip
+    return folder
+
+
+def check_kind(folder: Path, at: Address) -> None:
+    """Passes for the head of a depth model of transformers, or of any net or pipeline of diffusers.
+
+    Raises `InputError` for another model, or where there is no configuration.
+    """
+    if (folder / _HEADS[1]).is_file():
+        return
+    said: object = None
+    with suppress(OSError, ValueError):
+        said = json.loads((folder / _HEADS[0]).read_bytes())
+    told = said if isinstance(said, dict) else {}
+    kind = told.get("model_type")
+    if kind not in DEPTH_KINDS and "_class_name" not in told:
+        raise InputError(
+            "is no depth model" if kind is None else f"is no depth model, but {kind}",
+            file=str(at), expected=f"a model of transformers: {', '.join(DEPTH_KINDS)}",
+        )  # fmt: skip
+
+
+_COPY = "copy the repository's files here by hand and give --weights FOLDER"
+
+
+def _told(error: Exception, at: Address) -> FathomError:
+    """What the hub's package says, in one line."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return InputError(
+            "may be read only by those who accepted its licence", file=str(at),
+            remedy=f"accept it at https://huggingface.co/{at.repo} and run: hf auth login",
+        )  # fmt: skip
+    if isinstance(error, errors.RevisionNotFoundError):
+        return InputError(
+            "there is no such revision", file=at.repo, field="revision", value=at.revision,
+            expected="a commit of 40 hexadecimal digits, a branch or a tag of that repository",
+        )  # fmt: skip
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return InputError(
+            "there is no such repository on the hub, or it is private", file=at.repo,
+            remedy="look at its name, or run: hf auth login",
+        )  # fmt: skip
+    if errors.OfflineModeIsEnabled in (type(error), type(error.__cause__)):
+        return ResourceError(
+            "HF_HUB_OFFLINE is set: nothing is downloaded", file=str(at), remedy=_COPY
+        )
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return resource_error(cache_folder(), error, "written")
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return ResourceError(
+        f"the hub cannot be reached: {reason}", file=str(at),
+        remedy=f"try again with a connection, or {_COPY}",
+    )  # fmt: skip

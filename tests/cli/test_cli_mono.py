@@ -1,0 +1,144 @@
+"""`fathom depth` with a method of one image, and `fathom sizes`: what is said and refused."""
+
+import json
+
+import numpy as np
+import one_image
+import pytest
+from one_image import depth_of, scene
+
+from fathom.cli import main as cli
+from fathom.io.images import write_png
+from fathom.io.maps import write_depth_npy
+from fathom.workflows.mono_outputs import MONO_OUTPUTS
+
+TRUTH = depth_of(scene()[..., 0].astype(np.float32) / 255)
+
+
+@pytest.fixture(autouse=True)
+def seer(monkeypatch):
+    one_image.use(monkeypatch)
+
+
+@pytest.fixture
+def home(tmp_path):
+    write_png(tmp_path / "a.png", scene())
+    write_depth_npy(tmp_path / "truth.npy", TRUTH)
+    table = [(x, y, TRUTH[y, x]) for y in range(4, 48, 9) for x in range(3, 64, 11)]
+    np.savetxt(tmp_path / "lidar.txt", table)
+    return tmp_path
+
+
+def test_one_image_to_every_file(fathom_command, home):
+    words = ("--method", "seer", "--align", home / "lidar.txt", "--fov", "60", "-o", home / "o")
+    outcome = fathom_command("depth", home / "a.png", *words)
+    assert outcome.code == 0, outcome.err
+    files = {output.file for output in MONO_OUTPUTS} | {"result.json"}
+    assert {p.name for p in (home / "o").iterdir()} == files
+    assert "1 / Z = s v + t" in outcome.out
+    assert "of 30 anchors, median residual 0.0 %" in outcome.out
+    assert "intrinsics: --fov 60" in outcome.out
+    assert "scale 0.45, shift 0.05" in outcome.err
+    info = json.loads((home / "o" / "result.json").read_text())
+    assert info["alignment"]["anchors"] == 30
+    assert info["files"]["relative.png"]["ambiguity"] == "affine_inverse"
+    page = (home / "o" / "report.html").read_text()
+    assert "Relative map" in page and "cloud-viewer" in page and "Left image" not in page
+    read = fathom_command("measure", home / "o", "5,5")
+    assert read.code in (2, 3)
+    assert "Traceback" not in read.err
+
+
+def test_many_images_and_a_clip(fathom_command, home):
+    for i, code in enumerate((225, 240, 210)):
+        write_png(home / "in" / f"f{i}.png", scene(code=code))
+    words = ("depth", home / "in", "--method", "seer")
+    assert fathom_command(*words, "-o", home / "o", "--save", "npy").code == 0
+    (home / "in" / "g.png").write_bytes(b"none")
+    outcome = fathom_command(*words, "-o", home / "o", "--save", "npy")
+    assert outcome.code == 1
+    assert "3 of 4 done" in outcome.out
+    assert "failed: g: " in outcome.out
+    assert "3 of 4 images were done already" in outcome.err
+    (home / "in" / "g.png").unlink()
+    outcome = fathom_command(*words, "-o", home / "clip", "--steady", "--smooth", "--batch", "2")
+    assert outcome.code == 0, outcome.err
+    assert "flicker" in outcome.out and "-> 0.0 %" in outcome.out
+    assert "maps/" in outcome.out
+    as_json = fathom_command(*words, "-o", home / "clip", "--steady", "--json")
+    assert json.loads(as_json.out)["kind"] == "mono-clip"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("a.png", "a.png", "--method", "seer"), 2, "seer sees one image, and two were given"),
+        (("--method", "seer"), 2, "no image given"),
+        (("a.png", "--method", "seer", "--layout", "over-under"), 2, "--layout: is for two views"),
+        (("a.png", "--method", "seer", "--max-disparity", "9"), 2, "is for two views"),
+        (("a.png", "--method", "cspn"), 2, "refines a map"),
+        (("a.png",), 2, "take a method that sees one image"),
+        (("a.png", "--method", "seer", "--known-size", "1,2,3,4=1m"), 2, "give --fov DEGREES"),
+        (("a.png", "--method", "seer", "--ground", "1", "--fov", "200"), 2, "angle of view"),
+        (("a.png", "--method", "seer", "--align", "few.txt"), 3, "anchors = 1: are too few"),
+        (("a.png", "--method", "seer", "--align", "wrong.txt"), 3, "contradict the map"),
+        (("a.png", "--method", "seer", "--align", "none.txt"), 3, "does not exist"),
+        (("none.png", "--method", "seer"), 3, "does not exist"),
+        (("moving.png", "--method", "seer"), 3, "is an animation of 2 frames"),
+        (("moving.webp", "--method", "seer"), 3, "is an animation of 2 frames"),
+        (("moving.gif", "--method", "seer"), 3, "is an animation of 2 frames"),
+        (("dot.png", "--method", "seer"), 3, "is too small"),
+        (("empty", "--method", "seer"), 3, "the folder holds no image"),
+        (("bad.mp4", "--method", "seer"), 3, "is no video that can be opened"),
+        (("a.png", "--method", "seer", "--save", "cloud", "--colour"), 2, "unknown flag --colour"),
+    ],
+)
+def test_one_clear_line(fathom_command, home, monkeypatch, words, code, message):
+    from PIL import Image
+
+    monkeypatch.chdir(home)
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
+    for name in ("moving.png", "moving.webp", "moving.gif"):
+        if name in words:
+            frames[0].save(name, save_all=True, append_images=frames[1:])
+    write_png(home / "dot.png", np.zeros((1, 1, 3), np.uint8))
+    (home / "empty").mkdir()
+    (home / "bad.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(40))
+    (home / "few.txt").write_text("5 5 2.0\n")
+    rows = [(x, y, 1 / TRUTH[y, x]) for y in range(4, 48, 9) for x in range(3, 64, 11)]
+    np.savetxt(home / "wrong.txt", rows)
+    outcome = fathom_command("depth", *words, "-o", "o")
+    assert (outcome.code, message in outcome.error) == (code, True), outcome.err
+    assert not (home / "o").exists()
+
+
+def test_sixteen_bits_and_panoramas(fathom_command, home):
+    write_png(home / "deep.png", scene(32, 64).astype(np.uint16) * 257)
+    words = ("--method", "seer", "--kind", "metric", "-o", home / "o", "--save", "npy,cloud")
+    outcome = fathom_command("depth", home / "deep.png", *words)
+    assert outcome.code == 0, outcome.err
+    assert "warning: the image is twice as wide as high, like a panorama" in outcome.err
+    assert {p.name for p in (home / "o").iterdir()} == {"depth.npy", "result.json"}
+    outcome = fathom_command("depth", home / "a.png", *words)
+    assert "no cloud: nothing tells the focal length; give --fov" in outcome.err
+
+
+def test_help_shows_the_method_s_own_flags(fathom_command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["depth", "--method", "seer", "--help"])
+    text = capsys.readouterr().out
+    for flag in ("--size", "--align", "--known-size", "--ground", "--fov", "--steady", "--kind"):
+        assert flag in text
+    assert "--layout" not in text
+
+
+def test_sizes(fathom_command, home):
+    words = ("sizes", home / "a.png", "--truth", home / "truth.npy", "--method", "seer")
+    outcome = fathom_command(*words, "--sizes", "16,64", "-o", home / "o")
+    assert outcome.code == 0, outcome.err
+    assert "smallest AbsRel at 64 px" in outcome.out
+    assert {"sizes.csv", "sizes.json", "sizes.png"} < {p.name for p in (home / "o").iterdir()}
+    rows = json.loads(fathom_command(*words, "--sizes", "64", "--json").out)["rows"]
+    assert rows[0]["size"] == 64
+    outcome = fathom_command(*words[:-1], "sgm", "--sizes", "64")
+    assert (outcome.code, "sees one image" in outcome.error) == (2, True)

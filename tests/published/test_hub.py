@@ -1,0 +1,272 @@
+"""The hub's cache without its packages, and fetching from a hub of a few lines on this machine."""
+
+import hashlib
+import http.server
+import json
+import threading
+from importlib.util import find_spec
+from typing import ClassVar
+
+import pytest
+
+from fathom.core.errors import InputError, MissingExtraError, ResourceError, UsageError
+from fathom.published import hub
+from fathom.published.hub import Address, address, cache_folder, cached, fetch, folder_of, is_whole
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+needs_hub = pytest.mark.skipif(find_spec("huggingface_hub") is None, reason="no huggingface_hub")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.delenv("FATHOM_OFFLINE", raising=False)
+    return tmp_path
+
+
+def snapshot(cache, repo="someone/net", commit=COMMIT):
+    folder = cache / f"models--{repo.replace('/', '--')}" / "snapshots" / commit
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "dpt"}')
+    (folder / "model.safetensors").write_bytes(b"tensors")
+    return folder
+
+
+def test_addresses():
+    assert address("someone/net") == Address("someone/net", "main")
+    assert address(f"someone/net@{COMMIT}") == Address("someone/net", COMMIT)
+    assert address("someone/net@refs/pr/5") == Address("someone/net", "refs/pr/5")
+    assert str(Address("someone/net", "v1")) == "someone/net@v1"
+    for text in ("net", "./some/net", "a/b/c", "", "some one/net", "/some/net"):
+        assert address(text) is None, text
+    with pytest.raises(UsageError, match="is no revision"):
+        address("someone/net@")
+    with pytest.raises(UsageError, match="is no revision"):
+        Address("someone/net", "../../etc")
+    with pytest.raises(UsageError, match="is no repository"):
+        Address("net")
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "huggingface" / "hub"
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    assert cache_folder() == tmp_path / "home" / "hub"
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert cache_folder() == tmp_path / "cache"
+
+
+def test_only_what_is_whole_counts(cache):
+    folder = snapshot(cache)
+    pinned = Address("someone/net", COMMIT)
+    assert cached(pinned) == folder and cached(Address("someone/net")) is None
+    refs = folder.parents[1] / "refs"
+    refs.mkdir()
+    (refs / "main").write_text(COMMIT)
+    assert cached(Address("someone/net")) == folder
+    (folder / "model.safetensors").unlink()
+    assert cached(pinned) is None
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model-1.safetensors").write_bytes(b"1")
+    assert not is_whole(folder)
+    (folder / "model-2.safetensors").write_bytes(b"2")
+    assert is_whole(folder)
+
+
+def test_a_pipelines_parts(tmp_path):
+    index = {"_class_name": "MarigoldDepthPipeline", "unet": ["diffusers", "UNet"], "extra": [None]}
+    index["scheduler"] = ["diffusers", "DDIMScheduler"]
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    assert not is_whole(tmp_path)
+    for part in ("unet", "scheduler"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "unet" / "config.json").write_text("{}")
+    assert not is_whole(tmp_path)
+    (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"x")
+    assert is_whole(tmp_path)
+
+
+def test_a_net_of_diffusers_alone_is_let_through(tmp_path):
+    at = Address("someone/net")
+    (tmp_path / "config.json").write_text('{"_class_name": "UNetSpatioTemporal"}')
+    hub.check_kind(tmp_path, at)
+    for text in ("{}", "[1]", "{"):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(InputError, match="is no depth model"):
+            hub.check_kind(tmp_path, at)
+
+
+def test_a_folder_is_taken_as_it_is(cache, tmp_path):
+    folder = snapshot(cache)
+    assert folder_of(str(folder), Address("other/net"), "x") == folder
+    assert folder_of(None, Address("someone/net", COMMIT), "x") == folder
+
+
+def test_nothing_is_fetched_offline_or_without_the_package(cache, monkeypatch):
+    monkeypatch.setenv("FATHOM_OFFLINE", "1")
+    with pytest.raises(ResourceError, match="FATHOM_OFFLINE is set"):
+        fetch(Address("someone/net"))
+    monkeypatch.delenv("FATHOM_OFFLINE")
+    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtraError, match=r"fathom-depth\[mono\]"):
+        fetch(Address("someone/net"))
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Two repositories: a net, and a model of language; of the net also a revision without
+    tensors. Everything else is answered as the hub answers."""
+
+    files: ClassVar[dict[str, dict[str, bytes]]] = {
+        "someone/net": {
+            "config.json": b'{"model_type": "dpt"}', "model.safetensors": b"tensors",
+            "pytorch_model.bin": b"a pickle",
+        },
+        "someone/words": {"config.json": b'{"model_type": "bert"}', "model.safetensors": b"words"},
+        "someone/pickles": {"config.json": b'{"model_type": "dpt"}', "pytorch_model.bin": b"x"},
+    }  # fmt: skip
+    asked: ClassVar[list[str]] = []
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def do_GET(self):
+        path = self.path.partition("?")[0].removeprefix("/api/models").strip("/").split("/")
+        repo, (what, revision, *rest) = "/".join(path[:2]), [*path[2:], "", ""][:3]
+        if repo == "someone/gated":
+            return self.answer(403, X_Error_Code="GatedRepo")
+        if repo not in self.files:
+            return self.answer(404, X_Error_Code="RepoNotFound")
+        if revision not in ("main", COMMIT):
+            return self.answer(404, X_Error_Code="RevisionNotFound")
+        files = self.files[repo]
+        if what == "revision":
+            siblings = [{"rfilename": name} for name in files]
+            about = {"id": repo, "sha": COMMIT, "siblings": siblings}
+            return self.answer(200, json.dumps(about).encode(), Content_Type="application/json")
+        if what == "tree":
+            rows = [
+                {"type": "file", "path": n, "size": len(b), "oid": hashlib.sha1(b).hexdigest()}
+                for n, b in files.items()
+            ]
+            return self.answer(200, json.dumps(rows).encode(), Content_Type="application/json")
+        name = rest[0]
+        if self.command == "GET":
+            self.asked.append(name)
+        tag = f'"{hashlib.sha1(files[name]).hexdigest()}"'
+        return self.answer(200, files[name], ETag=tag, X_Repo_Commit=COMMIT)
+
+    do_HEAD = do_GET
+
+
+@pytest.fixture
+def server(monkeypatch):
+    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=made.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{made.server_port}")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    Server.asked.clear()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+@needs_hub
+def test_fetching(cache, server):
+    said = []
+    folder = fetch(Address("someone/net"), said.append)
+    assert folder == cached(Address("someone/net")) == cached(Address("someone/net", COMMIT))
+    assert (folder / "model.safetensors").read_bytes() == b"tensors"
+    assert sorted(Server.asked) == ["config.json", "model.safetensors"]  # and no pickle
+    assert said and "someone/net" in said[0]
+
+
+@needs_hub
+@pytest.mark.parametrize(
+    ("repo", "revision", "problem"),
+    [
+        ("someone/nothing", "main", "no such repository on the hub"),
+        ("someone/net", "v9", "revision = 'v9': there is no such revision"),
+        ("someone/gated", "main", "accept it at https://huggingface.co/someone/gated"),
+        ("someone/words", "main", "is no depth model, but bert"),
+        ("someone/pickles", "main", "no model whose weights are safetensors"),
+    ],
+)
+def test_what_cannot_be_fetched_is_one_line(cache, server, repo, revision, problem):
+    with pytest.raises(InputError, match=problem) as caught:
+        fetch(Address(repo, revision))
+    assert "\n" not in str(caught.value)
+    assert "model.safetensors" not in Server.asked
+
+
+@needs_hub
+def test_without_a_connection(cache, server, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ResourceError, match="the hub cannot be reached") as caught:
+        fetch(Address("someone/net"))
+    assert "give --weights FOLDER" in str(caught.value)
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ResourceError, match="HF_HUB_OFFLINE is set"):
+        fetch(Address("someone/net"))
+
+
+@needs_hub
+def test_a_full_disk(cache, monkeypatch):
+    import huggingface_hub
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "x")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    with pytest.raises(ResourceError, match="no space left"):
+        fetch(Address("someone/net"))
+
+
+@needs_hub
+def test_by_the_command(cache, server, monkeypatch, capsys):
+    from fathom.catalog import entry
+    from fathom.cli.weights import run
+    from fathom.workflows import weights_known
+    from fathom.workflows.weights_hub import hub_target
+
+    monkeypatch.setattr(weights_known, "_PACKAGES", ())  # no other nets need be looked at
+    named = hub_target("depth-pro")
+    assert named is not None and named[1] == Address("apple/DepthPro-hf")
+    assert hub_target("https://someone/net") is None and hub_target("psmnet") is None
+    assert run(["add", f"someone/net@{COMMIT}"]) == 0
+    assert "fetched someone/net" in capsys.readouterr().out
+    monkeypatch.setitem(Server.files, "Intel/dpt-large", Server.files["someone/net"])
+    pinned = entry("dpt-large").hub
+    assert pinned is not None and pinned.revision != "main"
+    with pytest.raises(InputError, match="no such revision"):
+        run(["add", "dpt-large"])  # the server knows one commit only
+    assert run(["add", f"Intel/dpt-large@{COMMIT}"]) == 0
+    assert "--method dpt-large" in capsys.readouterr().out
+    assert run(["list", "--model", "dpt-large"]) == 0
+    shown = capsys.readouterr().out
+    assert "download" in shown and "Intel/dpt-large" in shown
+
+
+def test_kinds_are_those_that_run():
+    pytest.importorskip("torch")
+    from typing import get_args
+
+    from fathom.nets.mono.processing import Family
+
+    assert set(hub.DEPTH_KINDS) == set(get_args(Family))
