@@ -7,7 +7,8 @@ the weights that shipped before (file in the history: 8a4b766), which came from 
 `hard` looks alone after 1,000 of an earlier form of the net; 2.6 hours in all on two shared cores
 (2.5 GHz, fp32). As users get it, on 25 real pairs: bad-2 6.11 %, non-occluded 3.44 %, D1 4.79 %,
 EPE 0.90 px; `sgm` has 6.22, 3.48, 4.93 and 0.91. The curve, the comparisons and why it cannot be
-repeated to the bit: README.md here. It begins with what ships now; `--set start=None` begins untrained.
+repeated to the bit: README.md here. It begins with what ships now; `--set start=None` begins
+untrained.
 """
 
 from recipe import EVIDENCE, HEIGHT, MAX_DISPARITY, WIDTH, held_out, real, scenes
