@@ -141,6 +141,6 @@ def test_importing_and_listing_is_light():
 
 
 def test_nets_of_others_are_not_among_fathom_s_own(monkeypatch):
-    monkeypatch.setattr(sys.modules["fathom.catalog.entry"], "_kept", lambda weights: "ready")
+    monkeypatch.setattr("fathom.catalog.record._kept", lambda weights: "ready")
     ready, own = ([e.name for e in fathom.entries(ready=True, own=o)] for o in (False, True))
     assert "psmnet" in ready and "psmnet" not in own and "sgm" in own

@@ -8,7 +8,7 @@ import pytest
 
 import fathom
 from fathom import catalog
-from fathom.catalog.entry import Entry
+from fathom.catalog.record import Entry
 from fathom.combine.fuse import Aligned, Fused, FuseSettings, _Points, _sure, fuse
 from fathom.core import (
     Depth,

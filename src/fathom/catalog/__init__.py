@@ -10,7 +10,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from fathom.catalog.diffusion import DIFFUSION
-from fathom.catalog.entry import Entry, Parameter, State, Task
+from fathom.catalog.record import Entry, Parameter, State, Task
 from fathom.catalog.fusion import FUSION
 from fathom.catalog.mono import MONO
 from fathom.catalog.monodepth2 import MONODEPTH2

@@ -4,7 +4,7 @@ Licences, commits and sizes are those of the hub's pages and the authors' reposi
 was not to be seen, the licence says whose word it is.
 """
 
-from fathom.catalog.entry import Entry, Hub, Parameter
+from fathom.catalog.record import Entry, Hub, Parameter
 from fathom.core.maps import Ambiguity
 
 _FIXED: tuple[tuple[str, Parameter], ...] = (("steps", 1), ("ensemble", 1), ("confidence", False))

@@ -1,6 +1,6 @@
 """Stereo and depth from one image together."""
 
-from fathom.catalog.entry import Entry
+from fathom.catalog.record import Entry
 from fathom.catalog.mono import MONO
 
 _MONO = "depth-anything-v2-small"

@@ -4,7 +4,7 @@ Licences and sizes are those of the hub's pages of the repositories, and so are 
 commit was not to be seen there, the revision is "main", which `--weights owner/name@COMMIT` pins.
 """
 
-from fathom.catalog.entry import Entry, Hub, Parameter
+from fathom.catalog.record import Entry, Hub, Parameter
 from fathom.core.maps import Ambiguity
 
 _INVERSE: Ambiguity = "affine_inverse"

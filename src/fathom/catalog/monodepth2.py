@@ -1,6 +1,6 @@
 """Monodepth2, the self-supervised reference, in our own code with its authors' weights."""
 
-from fathom.catalog.entry import Entry
+from fathom.catalog.record import Entry
 
 MONODEPTH2 = (
     Entry(

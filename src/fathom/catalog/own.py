@@ -1,6 +1,6 @@
 """What comes with fathom: the shipped models, the classical matchers, the refiners."""
 
-from fathom.catalog.entry import Entry
+from fathom.catalog.record import Entry
 
 STEREO = (
     Entry(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from fathom.catalog.entry import Entry, Parameter
+from fathom.catalog.record import Entry, Parameter
 
 _OWN: Mapping[str, Parameter] = MappingProxyType(
     {"iterations": None, "align_corners": False, "variant": None}
