@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fathom.cli.compare_mono import asked_for, run_mono
+from fathom.cli.compared import show_compared
 from fathom.cli.console import percent, progress_bar, say, show_json, table, warn
 from fathom.cli.flags import Parser, add_fields, taken
 from fathom.cli.truth import add_truth
 from fathom.core.errors import UsageError
 from fathom.data.registry import reader
 from fathom.io.pairing import find_pairs
-from fathom.workflows.compare import FILES, Compared, CompareOptions, compare
+from fathom.workflows.compare import FILES, CompareOptions, compare
 from fathom.workflows.compare_cases import Cases, cases_of_dataset, cases_of_files
 from fathom.workflows.depth import Listener
 from fathom.workflows.pairs import PairOptions
@@ -51,7 +52,9 @@ def run(words: list[str]) -> int:
     if arguments.json:
         show_json({**compared.info, "folder": str(out)})
     else:
-        _show(compared, out)
+        info = compared.info
+        notes = [*_unit_notes(info), *info["notes"]]
+        show_compared(compared, out, _table(info), notes, "pairs", FILES)
     return compared.exit_code
 
 
@@ -141,24 +144,6 @@ def _parser(format: str | None) -> Parser:
     parser.add_argument("--json", action="store_true", help="print result.json instead of text")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
-
-
-def _show(compared: Compared, out: Path) -> None:
-    info = compared.info
-    print(f"\n{_table(info)}\n")
-    for sentence in info["summary"]:
-        print(f"- {sentence}")
-    for note in [*_unit_notes(info), *info["notes"]][:10]:
-        print(f"note: {note}")
-    if compared.interrupted:
-        print(f"interrupted: this is of the first {info['samples']} pairs")
-    for failure in info["failures"][:5]:
-        who = ", ".join(part for part in (failure["sample"], failure["method"]) if part)
-        print(f"failed: {who}: {failure['error']}")
-    if len(info["failures"]) > 5:
-        print(f"failed: {len(info['failures']) - 5} more, in {out / 'result.json'}")
-    print(f"wrote {out}/: {', '.join(FILES)}")
-    print(f"open  {out / 'report.html'} ({info['report_bytes'] / 1e6:.1f} MB)")
 
 
 def _unit_notes(info: dict[str, Any]) -> list[str]:

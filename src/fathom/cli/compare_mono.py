@@ -5,13 +5,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+from fathom.cli.compared import show_compared
 from fathom.cli.console import percent, progress_bar, say, show_json, table, warn
 from fathom.cli.flags import Parser, add_fields, taken
 from fathom.cli.truth import add_truth
 from fathom.core.errors import UsageError
 from fathom.data.registry import reader
 from fathom.io.pairing import find_pairs
-from fathom.workflows.compare import Compared
 from fathom.workflows.compare_mono import FILES, CompareMonoOptions, compare_mono
 from fathom.workflows.compare_mono_frames import (
     TRUTHS,
@@ -62,7 +62,9 @@ def run_mono(words: list[str], format: str | None) -> int:
     if arguments.json:
         show_json({**compared.info, "folder": str(out)})
     else:
-        _show(compared, out)
+        info = compared.info
+        files = [*info["files"], "result.json"]
+        show_compared(compared, out, _table(info), info["notes"], "frames", files)
     return compared.exit_code
 
 
@@ -145,24 +147,6 @@ def _parser(format: str | None) -> Parser:
     parser.add_argument("--json", action="store_true", help="print result.json instead of text")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
-
-
-def _show(compared: Compared, out: Path) -> None:
-    info = compared.info
-    print(f"\n{_table(info)}\n")
-    for sentence in info["summary"]:
-        print(f"- {sentence}")
-    for note in info["notes"][:10]:
-        print(f"note: {note}")
-    if compared.interrupted:
-        print(f"interrupted: this is of the first {info['samples']} frames")
-    for failure in info["failures"][:5]:
-        who = ", ".join(part for part in (failure["sample"], failure["method"]) if part)
-        print(f"failed: {who}: {failure['error']}")
-    if len(info["failures"]) > 5:
-        print(f"failed: {len(info['failures']) - 5} more, in {out / 'result.json'}")
-    print(f"wrote {out}/: {', '.join([*info['files'], 'result.json'])}")
-    print(f"open  {out / 'report.html'} ({info['report_bytes'] / 1e6:.1f} MB)")
 
 
 def _table(info: dict[str, Any]) -> str:

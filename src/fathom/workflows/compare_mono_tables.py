@@ -1,12 +1,11 @@
 """The numbers of mono against stereo as files and as one plain value for JSON and the report."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from fathom.catalog import entry, settings
 from fathom.eval.scores import Scores
@@ -19,6 +18,7 @@ from fathom.workflows.compare_mono_judge import (
     rules,
 )
 from fathom.workflows.compare_mono_summary import mono_summary
+from fathom.workflows.csv_files import CsvFiles
 from fathom.workflows.depth import versions
 
 
@@ -28,8 +28,8 @@ class MonoTables:
     def __init__(self, folder: Path, threshold: float) -> None:
         metrics = [m for q in QUANTITIES for m in rules(q, threshold).metrics]
         self._metrics = tuple(dict.fromkeys(metrics))
-        self._files: list[TextIO] = []
-        self._scores = self._open(
+        self._files = CsvFiles()
+        self._scores = self._files.open(
             folder / "scores.csv",
             (
                 *("frame", "method", "task", "quantity", "protocol", "mask", "aligned", "fit"),
@@ -37,20 +37,13 @@ class MonoTables:
                 *("seconds", "memory-mb"),
             ),
         )
-        self._regions = self._open(
+        self._regions = self._files.open(
             folder / "regions.csv",
             (
                 *("frame", "method", "quantity", "region", "pixels", "share", "error", "bad"),
                 "known",
             ),
         )
-
-    def _open(self, path: Path, columns: Sequence[str]) -> "csv.DictWriter[str]":
-        file = path.open("w", encoding="utf-8", newline="")
-        self._files.append(file)
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        return writer
 
     def __enter__(self) -> "MonoTables":
         return self
@@ -61,8 +54,7 @@ class MonoTables:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for file in self._files:
-            file.close()
+        self._files.close()
 
     def add(self, frame: str, verdicts: Mapping[str, MonoVerdict]) -> None:
         """The lines of one frame."""

@@ -1,11 +1,10 @@
 """The numbers of a comparison as files and as one plain value for JSON and the report."""
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from fathom.workflows.compare_judge import AGREE, Consistency, Verdict
 from fathom.workflows.compare_methods import Matcher, Method, described
 from fathom.workflows.compare_summary import summary
 from fathom.workflows.compare_totals import CONSISTENCY, MethodTotals
+from fathom.workflows.csv_files import CsvFiles
 from fathom.workflows.depth import versions
 
 _CONSISTENCY_COLUMNS = ("inconsistency", "photometric", "left-right", "measured")
@@ -25,8 +25,8 @@ class Tables:
 
     def __init__(self, folder: Path, rules: Protocol) -> None:
         self._metrics = tuple(m.name for m in rules.measures)
-        self._files: list[TextIO] = []
-        self._scores = self._open(
+        self._files = CsvFiles()
+        self._scores = self._files.open(
             folder / "scores.csv",
             (
                 *("sample", "method", "protocol", "mask", "pixels", "known", *self._metrics),
@@ -34,17 +34,10 @@ class Tables:
                 *("seconds", "memory-mb"),
             ),
         )
-        self._regions = self._open(
+        self._regions = self._files.open(
             folder / "regions.csv",
             ("sample", "method", "region", "pixels", "share", "bad", "epe", "known"),
         )
-
-    def _open(self, path: Path, columns: Sequence[str]) -> "csv.DictWriter[str]":
-        file = path.open("w", encoding="utf-8", newline="")
-        self._files.append(file)
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        return writer
 
     def __enter__(self) -> "Tables":
         return self
@@ -55,8 +48,7 @@ class Tables:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for file in self._files:
-            file.close()
+        self._files.close()
 
     def add(self, sample: str, verdicts: Mapping[str, Verdict]) -> None:
         """The lines of one sample."""
