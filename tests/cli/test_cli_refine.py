@@ -129,5 +129,5 @@ def test_a_map_of_another_size(scene, fathom_command):
 def test_it_is_no_stereo_method(folder, fathom_command):
     words = (folder / "left.png", folder / "right.png", "-o", folder / "out")
     outcome = fathom_command("depth", *words, "--method", "spn")
-    assert outcome.code == 2 and "spn matches no pairs" in outcome.error
+    assert outcome.code == 2 and "refines a map and sees no pair" in outcome.error
     assert not (folder / "out").exists()
