@@ -10,12 +10,12 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from fathom.catalog.diffusion import DIFFUSION
-from fathom.catalog.record import Entry, Parameter, State, Task
 from fathom.catalog.fusion import FUSION
 from fathom.catalog.mono import MONO
 from fathom.catalog.monodepth2 import MONODEPTH2
 from fathom.catalog.own import REFINE, STEREO
 from fathom.catalog.published import NETWORKS
+from fathom.catalog.record import Entry, Parameter, State, Task
 from fathom.core.errors import UsageError, unknown_name
 from fathom.core.estimator import StereoMatcher
 

@@ -1,7 +1,7 @@
 """Stereo and depth from one image together."""
 
-from fathom.catalog.record import Entry
 from fathom.catalog.mono import MONO
+from fathom.catalog.record import Entry
 
 _MONO = "depth-anything-v2-small"
 
