@@ -1,6 +1,5 @@
 """Every built-in method on a real pair with ground truth, and the default one's whole result."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from fathom.core.maps import Disparity
 from fathom.core.sample import StereoSample
 from fathom.eval.metrics import bad, end_point_error, share_known
 from fathom.io.pairing import PairFiles
+from fathom.workflows.compare_methods import clocked, warm
 from fathom.workflows.depth import SILENT, DepthOptions, Listener, estimate_pair, warm_up
 from fathom.workflows.outputs import OUTPUTS, file_names, write_outputs
 from fathom.workflows.pairs import LoadedPair
@@ -88,9 +88,9 @@ def demo(
 
 def _timed(name: str, sample: StereoSample) -> tuple[Disparity, float]:
     matcher = create(name)
-    start = time.perf_counter()
-    disparity = matcher(sample.pair)
-    return disparity, time.perf_counter() - start
+    warm(matcher, sample.pair)
+    disparity, seconds, _ = clocked(matcher, sample.pair)
+    return disparity, seconds
 
 
 def _row(name: str, disparity: Disparity, seconds: float, sample: StereoSample) -> DemoRow:
