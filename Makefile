@@ -8,6 +8,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINNED := -c constraints.txt
 TORCH := torch==2.13.0
 
+# Without bytecode each start compiles the package anew, and many tests start the command line.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint bench clean help
 help:
 	@echo "make demo   install the core into $(VENV) and run every method on a real pair"

@@ -1,6 +1,6 @@
 """`python -m fathom`."""
 
-from fathom.cli.main import main
+from fathom.cli.main import script
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    script()

@@ -1,8 +1,10 @@
 """The other commands, and what the command line does when something goes wrong."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,3 +135,45 @@ def test_a_closed_pipe_is_no_error():
 def test_table_columns_line_up():
     text = table(["a", "bb"], [["x", "1"], ["long", "22"]])
     assert text.splitlines() == ["a     bb", "x      1", "long  22"]
+
+
+LEAVING = """
+import atexit, sys, threading, time
+from pathlib import Path
+from fathom.cli.main import leave
+
+def keep():
+    time.sleep(0.3)
+    Path("kept").touch()
+
+threading.Thread(target=keep, name="fathom-model").start()
+threading.Thread(target=threading.Event().wait, name="somebody's pool").start()
+atexit.register(Path("tidied").touch)
+print("said", end="")
+leave(3)
+"""
+
+
+def test_a_command_s_end_loses_nothing_and_waits_for_nobody_else(tmp_path):
+    """The output that is still in the buffer, what goes into the cache, libraries' last acts."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING], cwd=tmp_path, capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, b"said")
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", "tidied"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_an_output_that_cannot_be_written_at_the_end_is_told():
+    words = "import sys; from fathom.cli.main import leave; sys.stdout.write('x'); leave(0)"
+    held_back = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", words],
+            env=held_back,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 4
+    assert done.stderr == b"fathom: the output could not be written: No space left on device\n"

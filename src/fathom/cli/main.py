@@ -1,9 +1,13 @@
 """`fathom`: finds the command, runs it, and turns whatever goes wrong into one line."""
 
+import atexit
 import importlib
+import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from fathom.cli.console import say, show_error, warn
 from fathom.core.errors import FathomError, ResourceError, unknown_name
@@ -68,6 +72,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(lambda: _run(words), debug="--debug" in words, as_json="--json" in words)
 
 
+def script() -> NoReturn:
+    """What `fathom` and `python -m fathom` run: `main`, and the end of the process."""
+    leave(main())
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process with `code`, at once: taking apart the runtimes that a command loaded would
+    keep its user waiting for a quarter of a second.
+
+    What was said is written out first, what a thread still puts into the cache is finished, and
+    what libraries want to do at the end is done. A full disk under the output makes a code of 0
+    one of 4.
+    """
+    for thread in threading.enumerate():
+        if thread.name.startswith("fathom-"):
+            thread.join()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:  # nobody reads any more: no error of ours
+            pass
+        except OSError as error:
+            say(f"fathom: the output could not be written: {error.strerror}")
+            code = code or ResourceError.exit_code
+    os._exit(code)
+
+
 def guarded(job: Callable[[], int], *, debug: bool, as_json: bool) -> int:
     """Runs `job`; an error becomes one line and its exit code, a traceback only with `debug`."""
     try:
@@ -121,4 +154,4 @@ def _resource_error(error: Exception) -> ResourceError | None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    script()
