@@ -91,7 +91,8 @@ def main() -> None:
         for sample in every:
             rows = judge(method, sample, thresholds)
             kitti = "kitti" in sample.name
-            groups.setdefault("KITTI" if kitti else "Middlebury", []).append(rows)
+            for group in ("KITTI" if kitti else "Middlebury", "all pairs"):
+                groups.setdefault(group, []).append(rows)
             for threshold, row in zip(thresholds, rows, strict=True):
                 if arguments.each:
                     show(f"{method} {sample.name}", threshold, np.array(row))
