@@ -1,13 +1,15 @@
 """Time, memory and work of one forward of every published net, beside the authors' code.
 
     python -m benchmarks.networks [--nets psmnet,hitnet] [--size 1248x384] [--quick] [--rounds 2]
-        [--threads N] [--timeout 3600] [--json FILE]
+        [--iterations N] [--threads N] [--timeout 3600] [--json FILE]
 
 Every net runs in a process of its own, with weights drawn at random (time and memory do not depend
-on them), batch 1, float32, in evaluation mode, with the range and iterations it was published with;
-sizes are what its frame makes of the image. Seconds: the least processor time of `rounds` forwards,
-and the wall time of that one; the first forward counts, as it did for the reference. Peak memory is
-the process's whole (Python and torch take about 0.4 GB of it), as there.
+on them), batch 1, float32, in evaluation mode, with the range and iterations it was published with
+(--iterations: another number, of nets that have one; the reference's may have been another, too);
+`bi3d-binary` answers one plane, as there. Sizes are what its frame makes of the image. Seconds: the
+least processor time of `rounds` forwards, and the wall time of that one; the first forward counts,
+as it did for the reference. Peak memory is the process's whole (Python and torch take about 0.4 GB
+of it), as there.
 
 MACs are half of what torch.utils.flop_counter counts: convolutions, transposed ones and matrix
 products (einsum included). Element-wise work, sampling, gathering, pooling and enlarging are not
@@ -69,6 +71,7 @@ SIZE, QUICK = "1248x384", "416x192"
 _COSTS = ("mc-cnn-fast", "mc-cnn-accurate")
 SLOW = ("mc-cnn-accurate",)
 _LEVELS = 192  # of MC-CNN's volume, as the reference's
+_PLANE = 12  # of Bi3D's single plane, in pixels, as the reference's
 
 
 def nets() -> dict[str, str]:
@@ -80,25 +83,41 @@ def nets() -> dict[str, str]:
     return dict(sorted(found.items())) | dict.fromkeys(_COSTS, "mc_cnn")
 
 
-def built(name: str, module: str, size: tuple[int, int]) -> tuple[Any, tuple[int, int]]:
-    """The net as published, untrained, and the (height, width) it wants for an image of `size`."""
+def built(
+    name: str, module: str, size: tuple[int, int], iterations: int | None = None
+) -> tuple[Any, tuple[int, int]]:
+    """The net as published, untrained, and the (height, width) it wants for an image of `size`.
+    iterations: other than published, of nets that have some."""
     own = importlib.import_module(f"{home.__name__}.{module}")
     if name in _COSTS:
         net = getattr(own, name.replace("-", "_"))(max_disparity=_LEVELS)
         return net.eval(), size
     frame = own.FRAMES[name]
-    return getattr(own, frame.builder)().eval(), frame.size(*size)
+    asked = {} if iterations is None else {"iterations": iterations}
+    if asked and "iterations" not in frame.options:
+        raise SystemExit(f"{name} has no iterations")
+    return getattr(own, frame.builder)(**asked).eval(), frame.size(*size)
 
 
-def gigamacs(name: str, module: str, size: tuple[int, int]) -> float | None:
+def called(name: str, net: Any, left: Any, right: Any) -> None:
+    """One forward: of the whole net, or of one plane where a plane is all that was asked for."""
+    if name == "bi3d-binary":
+        net.nearer(left, right, [[_PLANE]])
+    else:
+        net(left, right)
+
+
+def gigamacs(
+    name: str, module: str, size: tuple[int, int], iterations: int | None = None
+) -> float | None:
     """Multiply-adds of a forward in thousands of millions; None if they cannot be counted."""
     detour, conv3d._SLOW = conv3d._SLOW, -1  # which computes small volumes twice
     try:
         with FakeTensorMode(), torch.no_grad():
-            net, (height, width) = built(name, module, size)
+            net, (height, width) = built(name, module, size, iterations)
             left, right = (torch.zeros(1, 3, height, width) for _ in range(2))
             with FlopCounterMode(display=False) as counter:
-                net(left, right)
+                called(name, net, left, right)
     except Exception as error:  # noqa: BLE001  # whatever a net does that needs values
         print(f"{name}: cannot be counted: {error}", file=sys.stderr)
         return None
@@ -107,18 +126,18 @@ def gigamacs(name: str, module: str, size: tuple[int, int]) -> float | None:
     return counter.get_total_flops() / 2e9
 
 
-def measured(name: str, size: tuple[int, int], rounds: int, threads: int) -> dict[str, Any]:
+def measured(name: str, told: argparse.Namespace) -> dict[str, Any]:
     """One net's row; this is the child's side."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(told.threads)
     torch.manual_seed(0)
-    module = nets()[name]
-    net, (height, width) = built(name, module, size)
+    module, size = nets()[name], size_of(told)
+    net, (height, width) = built(name, module, size, told.iterations)
     left, right = (torch.rand(1, 3, height, width) * 255 for _ in range(2))
     spent = []
     with torch.inference_mode():
-        for _ in range(rounds):
+        for _ in range(told.rounds):
             wall, used = time.perf_counter(), time.process_time()
-            net(left, right)
+            called(name, net, left, right)
             spent.append((time.process_time() - used, time.perf_counter() - wall))
     held = peak() / 1e6
     cpu, seconds = min(spent)
@@ -128,16 +147,24 @@ def measured(name: str, size: tuple[int, int], rounds: int, threads: int) -> dic
         "cpu_s": cpu,
         "wall_s": seconds,
         "peak_mb": held,
-        "gmacs": gigamacs(name, module, size),
+        "gmacs": gigamacs(name, module, size, told.iterations),
         "parameters": sum(p.numel() for p in net.parameters()),
-        "threads": threads,
+        "threads": told.threads,
     }
+
+
+def size_of(told: argparse.Namespace) -> tuple[int, int]:
+    """(height, width) of the image."""
+    width, height = (int(part) for part in told.size.split("x"))
+    return height, width
 
 
 def row_of(name: str, told: argparse.Namespace) -> dict[str, Any]:
     """Runs one net in a process of its own; what fails is the row's `error`."""
     words = [sys.executable, "-m", "benchmarks.networks", "--one", name, "--size", told.size]
     words += ["--rounds", str(told.rounds), "--threads", str(told.threads)]
+    if told.iterations is not None:
+        words += ["--iterations", str(told.iterations)]
     env = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     try:
         done = subprocess.run(
@@ -192,6 +219,7 @@ def main() -> None:
     parser.add_argument("--size", default=SIZE)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK}, one round")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--iterations", type=int, help="(default: as published)")
     parser.add_argument("--threads", type=int, default=available_threads())
     parser.add_argument("--timeout", type=float, default=3600)
     parser.add_argument("--json", type=Path, help="write the rows there, too")
@@ -199,9 +227,8 @@ def main() -> None:
     told = parser.parse_args()
     if told.quick:
         told.size, told.rounds = QUICK, 1
-    width, height = (int(part) for part in told.size.split("x"))
     if told.one:
-        print(json.dumps(measured(told.one, (height, width), told.rounds, told.threads)))
+        print(json.dumps(measured(told.one, told)))
         return
     known = nets()
     names = told.nets.split(",") if told.nets else [n for n in known if n not in SLOW]

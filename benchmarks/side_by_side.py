@@ -1,7 +1,7 @@
 """Spatial propagation, Bi3D and HITNet side by side on one pair: what each of them makes of it.
 
     python -m benchmarks.side_by_side [-o docs/images] [--zoo zoo] [--max-disparity 96]
-        [--plane 40]
+        [--plane 40] [--train 200 [--work side_by_side]]
 
 The pair is Motorcycle (Middlebury 2014, quarter size, as scikit-image ships it), whose truth the
 numbers are from. Propagation needs no weights: semi-global matching's matched values are spread
@@ -9,13 +9,16 @@ along the image's edges (`cspn`, `spn`), beside that matcher's own filling. Bi3D
 than a plane?, is answered for any method by its disparity and confidence, and slanted planes are
 shown to fit tiles of the truth: neither needs a net. --zoo: the output folder of
 `python -m benchmarks.zoo` (and its --max-disparity); nets that lie there are shown, too, as far as
-its short training brought them. Writes a WebP picture of each, and prints the numbers.
+its short training brought them. --train: instead of all that, narrowed nets of all three and of
+PSMNet learn for so many processor seconds each and are shown beside each other
+(`side_by_side_nets`). Writes a WebP picture of each, and prints the numbers.
 """
 
 import argparse
 import importlib
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +218,15 @@ def main() -> None:
     parser.add_argument("--zoo", type=Path, help="the output folder of benchmarks.zoo")
     parser.add_argument("--max-disparity", type=int, default=96, help="as the zoo was told")
     parser.add_argument("--plane", type=float, default=40.0, help="disparity of the plane (px)")
+    parser.add_argument("--train", type=float, metavar="SECONDS", help="of each narrowed net")
+    parser.add_argument("--work", type=Path, default=Path("side_by_side"), help="of --train")
     told = parser.parse_args()
+    if told.train:
+        nets = importlib.import_module("benchmarks.side_by_side_nets")
+        panels, lines = nets.compared(told.work, told.train, partial(print, flush=True))
+        write(told.output / "trained.webp", panels, len(panels) // 4)
+        print("\n".join(lines))
+        return
     sample = motorcycle()
     parts = {
         "propagation": propagation(sample),
