@@ -10,6 +10,7 @@ from one_image import depth_of, scene
 from fathom.cli import main as cli
 from fathom.io.images import write_png
 from fathom.io.maps import write_depth_npy
+from fathom.io.result import read_result, write_json
 from fathom.workflows.mono_outputs import MONO_OUTPUTS
 
 TRUTH = depth_of(scene()[..., 0].astype(np.float32) / 255)
@@ -44,9 +45,58 @@ def test_one_image_to_every_file(fathom_command, home):
     assert info["files"]["relative.png"]["ambiguity"] == "affine_inverse"
     page = (home / "o" / "report.html").read_text()
     assert "Relative map" in page and "cloud-viewer" in page and "Left image" not in page
-    read = fathom_command("measure", home / "o", "5,5")
-    assert read.code in (2, 3)
-    assert "Traceback" not in read.err
+    read = fathom_command("measure", home / "o", "--at", "30,24", "--box", "2,2,60,40", "--json")
+    assert read.code == 0, read.err
+    point, box = json.loads(read.out)["measures"]
+    z = float(TRUTH[24, 30])
+    assert point["depth_m"] == pytest.approx(z, rel=1e-3) and point["source"] == "monocular"
+    f = info["camera"]["fx"]
+    assert point["position_m"][0] == pytest.approx((30 - info["camera"]["cx"]) / f * z, rel=1e-3)
+    assert point["depth_sigma_m"] > 0 and box["width_m"] > 0
+    known = read_result(home / "o")
+    assert known.disparity is None and known.relative.ambiguity == "affine_inverse"
+    np.testing.assert_allclose(known.depth.values, TRUTH, rtol=1e-3)
+    for name in ("depth.npy", "relative.npy"):
+        (home / "o" / name).unlink()
+    stretched = read_result(home / "o")  # from the PNGs
+    np.testing.assert_allclose(stretched.relative.values, known.relative.values, atol=1e-4)
+    (home / "o" / "depth.png").unlink()
+    relative = fathom_command("measure", home / "o", "--at", "5,5")
+    assert relative.code == 3 and "--align" in relative.err and "Traceback" not in relative.err
+
+
+def test_measuring_metres_of_a_model_alone(fathom_command, home):
+    words = ("depth", home / "a.png", "--method", "seer", "--kind", "metric", "-o", home / "m")
+    assert fathom_command(*words, "--save", "npy").code == 0
+    blind = fathom_command("measure", home / "m", "--at", "5,5")
+    assert blind.code == 3 and "tells no focal length" in blind.err and "--fov" in blind.err
+    assert fathom_command(*words, "--save", "npy", "--fov", "60").code == 0
+    seen = fathom_command(
+        "measure", home / "m", "--at", "30,24", "--from", "5,5", "--to", "40,40",
+        "-o", home / "m.png",
+    )  # fmt: skip
+    assert seen.code == 0, seen.err
+    assert "+-" not in seen.out and "30,24: x " in seen.out and (home / "m.png").is_file()
+    info = json.loads((home / "m" / "result.json").read_text())
+    for changes, problem in (
+        ({"kind": "mono-clip"}, "holds the maps of a clip"),
+        ({"camera": {"fx": 1}}, "the camera lacks a number"),
+    ):
+        write_json(home / "m" / "result.json", info | changes)
+        assert problem in fathom_command("measure", home / "m", "--at", "5,5").err
+    (home / "m" / "depth.npy").unlink()
+    write_json(home / "m" / "result.json", info)
+    assert "holds no map" in fathom_command("measure", home / "m", "--at", "5,5").err
+    write_png(home / "m" / "relative.png", np.ones((48, 64), np.uint16))
+    assert "worth" in fathom_command("measure", home / "m", "--at", "5,5").err
+    worth = {"files": {"relative.png": {"value": {"of_1": 0, "step": 1}}}}
+    write_json(home / "m" / "result.json", info | worth)
+    assert (
+        "does not say what the relative map is up to"
+        in fathom_command("measure", home / "m", "--at", "5,5").err
+    )
+    write_depth_npy(home / "m" / "depth.npy", TRUTH[1:])
+    assert "differs in size" in fathom_command("measure", home / "m", "--at", "5,5").err
 
 
 def test_many_images_and_a_clip(fathom_command, home):

@@ -242,6 +242,12 @@ def test_usage_errors_are_one_line_and_exit_2(fathom_command, folder, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_points_are_of_one_pair(fathom_command, two_folders):
+    words = ("--method", "mono+stereo", "--points", "lidar.txt")
+    outcome = fathom_command("depth", two_folders / "left", two_folders / "right", *words)
+    assert outcome.code == 2 and "points = 'lidar.txt': are of one pair" in outcome.err
+
+
 def test_one_image_is_a_usage_error(fathom_command, folder):
     outcome = fathom_command("depth", folder / "left.png")
     assert outcome.code == 2

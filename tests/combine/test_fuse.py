@@ -270,6 +270,25 @@ def test_the_catalog_s_entry_builds_both_by_name(cases, monkeypatch):
         fathom.create("mono+stereo", mono="no-such-model")
 
 
+def test_points_of_a_file(cases, tmp_path, monkeypatch):
+    case = cases[0]
+    fake = Entry("fake-mono", f"{__name__}:FakeMono", "mono", "for tests")
+    monkeypatch.setattr(catalog, "ENTRIES", (*catalog.ENTRIES, fake))
+    monkeypatch.setattr(FakeMono, "truth", case.truth)
+    given = points(case, 50)
+    rows = np.column_stack([given.pixels, given.depth, np.full(50, 0.01, np.float32)])
+    np.savetxt(tmp_path / "lidar.txt", rows)
+    made = fathom.create(
+        "mono+stereo", mono="fake-mono", max_disparity=80, points=str(tmp_path / "lidar.txt")
+    )
+    sparse = SparseDepth(given.pixels, given.depth, rows[:, 3])
+    found = made(case.pair)
+    np.testing.assert_array_equal(found.values, made(case.pair, sparse=sparse).values)
+    assert (found.source == Source.SPARSE).any()
+    with pytest.raises(UsageError, match=r"rig|calibration"):
+        made(StereoPair(case.pair.left, case.pair.right))
+
+
 def test_fill_can_be_left_out(cases):
     case = cases[0]
     fused = Fused(lambda _: case.stereo, lambda _: model("noise", case), fill=False)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from fathom.core import InputError
-from fathom.io.points import is_points, read_points
+from fathom.core import Camera, InputError, PointCloud, UsageError
+from fathom.io.ply import write_ply
+from fathom.io.points import is_points, read_points, read_points_of
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,15 @@ def test_arrays_that_are_none(tmp_path):
     np.save(tmp_path / "b.npy", np.array([["x", "y", "z"]]))
     with pytest.raises(InputError, match="holds no numbers"):
         read_points(tmp_path / "b.npy")
+
+
+def test_a_cloud_gives_its_points_where_the_camera_sees_them(tmp_path):
+    points = np.array([[0, 0, 2], [0.5, 0.25, 5], [9, 0, 1]], np.float32)  # the last beside it
+    write_ply(tmp_path / "c.ply", PointCloud(points))
+    found = read_points_of(tmp_path / "c.ply", Camera(20, 10, 10, 10, 9.5, 4.5))
+    np.testing.assert_allclose(found.pixels, [[9.5, 4.5], [10.5, 5]])
+    np.testing.assert_allclose(found.depth, [2, 5])
+    with pytest.raises(UsageError, match="no camera says"):
+        read_points_of(tmp_path / "c.ply", None)
+    (tmp_path / "a.txt").write_text("1 2 3")
+    assert read_points_of(tmp_path / "a.txt", None).depth == 3

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import json
+import shutil
 import threading
 from importlib.util import find_spec
 from typing import ClassVar
@@ -11,7 +12,17 @@ import pytest
 
 from fathom.core.errors import InputError, MissingExtraError, ResourceError, UsageError
 from fathom.published import hub
-from fathom.published.hub import Address, address, cache_folder, cached, fetch, folder_of, is_whole
+from fathom.published.hub import (
+    Address,
+    address,
+    cache_folder,
+    cached,
+    fetch,
+    folder_of,
+    is_whole,
+    origin_of,
+)
+from fathom.published.hub_files import wanted_files
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 needs_hub = pytest.mark.skipif(find_spec("huggingface_hub") is None, reason="no huggingface_hub")
@@ -126,6 +137,14 @@ class Server(http.server.BaseHTTPRequestHandler):
         },
         "someone/words": {"config.json": b'{"model_type": "bert"}', "model.safetensors": b"words"},
         "someone/pickles": {"config.json": b'{"model_type": "dpt"}', "pytorch_model.bin": b"x"},
+        "someone/pipeline": {
+            "model_index.json": b'{"unet": ["diffusers", "UNet"], "vae": ["diffusers", "VAE"]}',
+            "whole.safetensors": b"not by parts",
+            "unet/config.json": b"{}", "unet/net.safetensors": b"single",
+            "unet/net.fp16.safetensors": b"half", "unet/net.non_ema.safetensors": b"other",
+            "vae/config.json": b"{ }", "vae/vae.safetensors": b"single vae",
+            "other/config.json": b"{}", "other/other.safetensors": b"of no part",
+        },
     }  # fmt: skip
     asked: ClassVar[list[str]] = []
 
@@ -142,7 +161,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.partition("?")[0].removeprefix("/api/models").strip("/").split("/")
-        repo, (what, revision, *rest) = "/".join(path[:2]), [*path[2:], "", ""][:3]
+        repo, (what, revision, *rest) = "/".join(path[:2]), [*path[2:], "", ""]
         if repo == "someone/gated":
             return self.answer(403, X_Error_Code="GatedRepo")
         if repo not in self.files:
@@ -160,7 +179,7 @@ class Server(http.server.BaseHTTPRequestHandler):
                 for n, b in files.items()
             ]
             return self.answer(200, json.dumps(rows).encode(), Content_Type="application/json")
-        name = rest[0]
+        name = "/".join(rest).strip("/")
         if self.command == "GET":
             self.asked.append(name)
         tag = f'"{hashlib.sha1(files[name]).hexdigest()}"'
@@ -193,6 +212,48 @@ def test_fetching(cache, server):
     assert (folder / "model.safetensors").read_bytes() == b"tensors"
     assert sorted(Server.asked) == ["config.json", "model.safetensors"]  # and no pickle
     assert said and "someone/net" in said[0]
+
+
+@needs_hub
+def test_one_precision_of_a_pipeline_is_fetched(cache, server):
+    at = Address("someone/pipeline")
+    folder = fetch(at)
+    single = ["model_index.json", "unet/config.json", "unet/net.safetensors", "vae/config.json",
+              "vae/vae.safetensors"]  # fmt: skip
+    assert sorted(Server.asked) == single and folder == cached(at)
+    assert origin_of(folder) == {"repository": "someone/pipeline", "commit": COMMIT}
+    assert origin_of(folder / "unet") == {"path": str(folder / "unet")}
+    Server.asked.clear()
+    shutil.rmtree(folder.parents[1])
+    fetch(at, half=True)
+    assert sorted(Server.asked) == [n.replace("net.safe", "net.fp16.safe") for n in single]
+
+
+def test_results_tell_which_commit_was_used(cache, tmp_path):
+    from fathom.catalog import entry, settings
+    from fathom.combine.mono import Mono
+
+    folder = snapshot(cache)
+    used = settings(Mono(weights=f"someone/net@{COMMIT}"))["weights_used"]
+    assert used == {"repository": "someone/net", "commit": COMMIT}
+    assert settings(Mono(weights=str(folder)))["weights_used"] == used
+    assert "weights_used" not in settings(Mono())  # nothing is there
+    assert entry("depth-anything-v2-large").hub.pinned and not entry("depth-pro").hub.pinned
+
+
+def test_which_files_a_model_is_loaded_from():
+    shards = [f"net-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    half = [f"net.fp16-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    lists = ["net.safetensors.index.json", "net.safetensors.index.fp16.json"]
+    every = [f"unet/{name}" for name in (*shards, *half, *lists)] + ["readme.md", "a.bin", "x.json"]
+    found = [f"unet/{name}" for name in (*shards, lists[0])]
+    assert wanted_files(every, ["unet"]) == sorted([*found, "x.json"])
+    found = [f"unet/{name}" for name in (*half, lists[1])]
+    assert wanted_files(every, ["unet"], half=True) == sorted([*found, "x.json"])
+    assert wanted_files(["model.fp16.safetensors", "config.json"]) == [
+        "config.json", "model.fp16.safetensors",
+    ]  # fmt: skip
+    assert wanted_files(["model.ema.safetensors", "sub/model.safetensors"]) == []
 
 
 @needs_hub

@@ -107,6 +107,15 @@ def test_a_comparison_of_any_number_of_methods(count: int, with_truth: bool):
     assert absent > 600 * count if with_truth else absent == 0
 
 
+def test_a_row_that_is_not_full_sets_no_column_apart():
+    maps = {f"method {i}": Disparity(ramp(40, 60)) for i in range(5)}
+    first = dict(list(maps.items())[:3])
+    widths = {
+        comparison(pair_of(40, 60), m, Disparity(ramp(40, 60))).shape[1] for m in (maps, first)
+    }
+    assert len(widths) == 1  # no room is kept for a bar in the middle
+
+
 def test_a_comparison_needs_maps_and_a_grid_as_many_labels_as_pictures():
     with pytest.raises(UsageError, match="compare"):
         comparison(pair_of(4, 4), {})

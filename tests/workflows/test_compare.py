@@ -248,9 +248,9 @@ def test_the_summary_is_honest_about_noise_and_single_pairs():
     rng = np.random.default_rng(1)
     totals = {name: MethodTotals(protocol("fathom")) for name in ("a", "b")}
     for t in totals.values():
-        t._count = 12
-        t._put("headline", 0.0)
-        t._series["headline"] = type(t._series["headline"])("d", rng.uniform(0.1, 0.2, 12))
+        for error in rng.uniform(0.1, 0.2, 12):
+            t.numbers.begin()
+            t.numbers.put("headline", error)
     text = " ".join(summary(totals, protocol("fathom"), 2.0))
     assert "within the noise of these pairs" in text
     nothing = {"a": MethodTotals(protocol("fathom"))}

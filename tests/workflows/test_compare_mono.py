@@ -2,9 +2,11 @@
 
 import csv
 import json
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, replace
 
 import numpy as np
+import one_image
 import pytest
 
 from fathom import catalog
@@ -28,6 +30,7 @@ from fathom.io.images import read_image, write_png
 from fathom.io.maps import write_depth_npy, write_disparity_pfm
 from fathom.io.pairing import find_pairs
 from fathom.viz.compare_mono_figure import FigureMap, boxed, mono_figure
+from fathom.workflows.compare_inputs import clips_of
 from fathom.workflows.compare_methods import methods_of
 from fathom.workflows.compare_mono import CompareMonoOptions, compare_mono
 from fathom.workflows.compare_mono_align import anchor_of_stereo, anchor_of_truth, placed
@@ -376,9 +379,11 @@ def test_methods_have_their_task_and_their_weights():
 
 def series(task, errors, **more):
     totals = MonoTotals(task, 2.0)
-    totals._count = len(errors)
     totals.done = len(errors)
-    totals._series = {"depth abs-rel": list(errors), **more}
+    for i in range(len(errors)):
+        totals.numbers.begin()
+        for name, values in {"depth abs-rel": errors, **more}.items():
+            totals.numbers.put(name, values[i])
     return totals
 
 
@@ -415,7 +420,8 @@ def test_the_summary_tells_noise_and_strengths():
     for label, near, flat in (("mono", 0.3, 0.1), ("stereo", 0.05, 0.4)):
         for name, error in (("all", 0.15), ("near", near), ("textureless", flat)):
             totals[label]._regions["depth", name] = [12, 1000, 1000 * error, 10, 1000]
-            totals[label]._series[f"depth region {name}"] = [error] * 12
+            key = f"depth region {name}"
+            totals[label].numbers._numbers[key] = array("d", [error] * 12)
     text = " ".join(mono_summary(totals, {"other": "no weights"}))
     assert "Over 12 frames (mean of frames), stereo has the lowest abs-rel" in text
     assert "bootstrap over frames" in text
@@ -432,6 +438,30 @@ def files(tmp_path):
     write_disparity_pfm(tmp_path / "truth.pfm", D)
     write_depth_npy(tmp_path / "depth.npy", Z)
     return tmp_path
+
+
+def test_models_of_whole_videos_see_a_sequence_together(monkeypatch, tmp_path):
+    one_image.use(monkeypatch, clip=True)
+    grey = [one_image.scene(code=code) for code in (1, 2, 3, 7, 4)]
+    made = [MonoSample(View(g), Depth(one_image.depth_of(g[..., 0] / 255)), {}, str(i))
+            for i, g in enumerate(grey)]  # fmt: skip
+    names, load = (
+        ["a1", "a2", "a3", "b1", "b2"],
+        lambda i: frame_of(replace(made[i], name=names[i])),
+    )
+    assert clips_of(["a1", "b"]) == ["", ""] and clips_of(names) == ["a#", "a#", "a#", "b#", "b#"]
+    clip = Frames({"format": "images"}, names, load, clips=clips_of(names))
+    options = CompareMonoOptions(mono=("seer",), clip=2, pictures=0)
+    done = compare_mono(clip, tmp_path / "out", options)
+    # b1 and b2 fail together, for the model refuses b1; a3 is of another sequence
+    assert one_image.CALLS == [2, 2] and done.info["samples"] == 3
+    assert [f["sample"] for f in done.info["failures"]] == ["b1", "b2"]
+    assert any("2 frames of a sequence" in note for note in done.info["notes"])
+    one_image.CALLS.clear()
+    compare_mono(clip, tmp_path / "one", CompareMonoOptions(mono=("seer",), clip=1, pictures=0))
+    assert one_image.CALLS == []
+    with pytest.raises(UsageError, match="clip = 0"):
+        CompareMonoOptions(mono=("seer",), clip=0)
 
 
 def test_truths_of_ones_own(files, unchecked):

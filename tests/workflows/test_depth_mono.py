@@ -441,6 +441,22 @@ def test_a_clip_in_metres_by_the_first_frame_or_by_each(clip, tmp_path):
     each = depth_of_clip(str(clip), tmp_path / "o", job({"align": anchors}, smooth=True))
     assert all(row["median_residual"] < 0.01 for row in each["frames"])
     assert each["flicker"]["after"] < 0.01
+    assert "cloud.ply" not in each["files"] and "no cloud: nothing tells" in each["notes"][-1]
+
+
+def test_a_clip_s_cloud_is_of_the_frame_that_was_chosen(clip, tmp_path):
+    write_png(clip / "f2.png", scene() // 2)
+    metric = {"kind": "metric", "cloud_frame": 2}
+    info = depth_of_clip(str(clip), tmp_path / "o", job(camera={"fov": 60.0}, **metric))
+    assert info["files"]["cloud.ply"]["frame"] == "f2"
+    cloud = read_ply(tmp_path / "o" / "cloud.ply")
+    assert len(cloud) == info["files"]["cloud.ply"]["points"] > 1000
+    depth = read_depth_npy(tmp_path / "o/maps/f2.npy")
+    assert np.isin(cloud.points[:, 2], depth).all()
+    with pytest.raises(UsageError, match="is beyond the last frame"):
+        depth_of_clip(str(clip), tmp_path / "p", job(kind="metric", cloud_frame=6))
+    relative = depth_of_clip(str(clip), tmp_path / "q", job())
+    assert any("align it with --align" in note for note in relative["notes"])
 
 
 def test_an_interrupted_clip_goes_on_where_it_was(clip, tmp_path):

@@ -6,6 +6,7 @@ Targets are strings, so that listing what exists imports nothing that is heavy.
 import inspect
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from fathom.catalog.monodepth2 import MONODEPTH2
 from fathom.catalog.own import REFINE, STEREO
 from fathom.catalog.published import NETWORKS
 from fathom.catalog.record import Entry, Parameter, State, Task
-from fathom.core.errors import UsageError, unknown_name
+from fathom.core.errors import FathomError, UsageError, unknown_name
 from fathom.core.estimator import StereoMatcher
 
 __all__ = [
@@ -109,7 +110,11 @@ def parameters(name: str) -> dict[str, Field[Any]]:
 
 
 def settings(estimator: Any) -> dict[str, Any]:
-    """Every parameter of a built estimator with its value, wrapped estimators included."""
+    """Every parameter of a built estimator with its value, wrapped estimators included.
+
+    `weights_used` says where the weights lie that it runs with, for estimators that tell: of the
+    hub's repositories the commit.
+    """
     if not is_dataclass(estimator) or isinstance(estimator, type):
         return {}
     found: dict[str, Any] = {}
@@ -117,6 +122,9 @@ def settings(estimator: Any) -> dict[str, Any]:
         value = getattr(estimator, f.name)
         inner = {"type": type(value).__name__, **settings(value)} if callable(value) else value
         found[f.name] = inner
+    if hasattr(estimator, "weights_used"):
+        with suppress(FathomError):  # without weights there is a failure to tell of elsewhere
+            found["weights_used"] = estimator.weights_used()
     return found
 
 

@@ -37,19 +37,24 @@ _CRAFTER = Hub("tencent/DepthCrafter", "c1a22b53f8abf80cd0b025adf29e637773229eca
 DIFFUSION: tuple[Entry, ...] = (
     _marigold(
         "marigold",
-        Hub("prs-eth/marigold-depth-v1-1", "9571e7123e258cf052b4e54241f17971c290e9a8", 7740),
+        Hub("prs-eth/marigold-depth-v1-1", "9571e7123e258cf052b4e54241f17971c290e9a8", 5160, 2580),
         "Marigold 1.1 (CVPR 2024): depth by diffusion in a few steps; fine detail, but slow",
         "Apache-2.0; weights: RAIL++-M, use restricted",
     ),
     _marigold(
         "marigold-v1",
-        Hub("prs-eth/marigold-depth-v1-0", "ea6ffc5544afe9175ae97df01d55a88a8c990a3b", 7740),
+        Hub("prs-eth/marigold-depth-v1-0", "ea6ffc5544afe9175ae97df01d55a88a8c990a3b", 5160, 2580),
         "Marigold 1.0: the paper's weights; 10 steps here, 50 in the paper",
         "Apache-2.0; weights: RAIL++-M by the authors' repository, use restricted",
     ),
     _marigold(
         "marigold-lcm",
-        Hub("prs-eth/marigold-depth-lcm-v1-0", "25caee574c15e2b3989a0c9c4d43198743ad8322", 7740),
+        Hub(
+            "prs-eth/marigold-depth-lcm-v1-0",
+            "25caee574c15e2b3989a0c9c4d43198743ad8322",
+            5160,
+            2580,
+        ),
         "Marigold 1.0 as a latent consistency model (LCM): one step, up to four",
         "Apache-2.0; weights: Apache-2.0 on their page, RAIL++-M by the authors' repository",
     ),

@@ -13,6 +13,7 @@ from fathom.core.errors import UsageError
 from fathom.core.maps import Disparity, SparseDepth
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
+from fathom.io.points import read_points_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,12 @@ class MonoStereo:
     device: str = option("cpu", "where nets run: cpu, cuda, cuda:N or mps")
     weights: str | None = option(None, "weights of the monocular method: a file, folder or name")
     stereo_weights: str | None = option(None, "weights of the stereo method, where it has some")
+    points: str | None = option(
+        None,
+        "LiDAR or radar points of this pair, at pixels of its left view: text or .npy (x y depth "
+        "[sigma], metres), or a .ply cloud in the camera's frame; needs a calibration",
+        flags=("--anchors", "--lidar", "--hints"), metavar="FILE",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         FuseSettings(self.sure, self.local, self.margin)
@@ -57,16 +64,25 @@ class MonoStereo:
             )  # fmt: skip
 
     def __call__(self, pair: StereoPair, /, sparse: SparseDepth | None = None) -> Disparity:
-        """Disparity of the left view; see `combine.fuse.fuse`. sparse: points in it, in metres.
+        """Disparity of the left view; see `combine.fuse.fuse`. sparse: points in it, in metres;
+        else those of the file `points`, if it is given.
 
-        Raises as the two methods, `UsageError` for points of a pair without a rig.
+        Raises as the two methods, `UsageError` for points of a pair without a rig, `InputError` for
+        a file that holds none.
         """
         return self.told(pair, sparse)[0]
 
     def told(self, pair: StereoPair, sparse: SparseDepth | None = None) -> tuple[Disparity, Fusion]:
         """The disparity, and what came of the fusion. Raises as a call."""
+        if sparse is None and self.points is not None:
+            sparse = read_points_of(self.points, None if pair.rig is None else pair.rig.left)
         found, fusion = self.fused.told(pair, sparse)
         return found if self.confidence else replace(found, confidence=None), fusion
+
+    def weights_used(self) -> dict[str, Any]:
+        """Where those of the two methods are, as far as they tell."""
+        methods = {"stereo": self.fused.stereo, "mono": self.fused.mono}
+        return {k: m.weights_used() for k, m in methods.items() if hasattr(m, "weights_used")}
 
     @cached_property
     def fused(self) -> Fused:

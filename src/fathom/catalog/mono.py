@@ -1,7 +1,9 @@
 """Depth from one image: networks that run through transformers, and Monodepth2 of our own.
 
-Licences and sizes are those of the hub's pages of the repositories, and so are the commits; where a
-commit was not to be seen there, the revision is "main", which `--weights owner/name@COMMIT` pins.
+Licences and sizes are those of the hub's pages of the repositories. Commits are those seen there,
+or pinned by public code that runs the model; where none was to be seen, the revision is "main" (or
+the pull request that holds safetensors), `Hub.pinned` says so, and `--weights owner/name@COMMIT`
+pins it.
 """
 
 from fathom.catalog.record import Entry, Hub, Parameter
@@ -122,25 +124,28 @@ MONO: tuple[Entry, ...] = (
         "base", "b1958afc87fb45a9e3746cb387596094de553ed8", 390,
         "Apache-2.0; weights: CC-BY-NC-4.0, non-commercial",
     ),
-    _v2("large", "main", 1340, "Apache-2.0; weights: CC-BY-NC-4.0, non-commercial"),
+    _v2(
+        "large", "7581137eff8d4e94f6e796d3baea0e9fa79b22d2", 1340,
+        "Apache-2.0; weights: CC-BY-NC-4.0, non-commercial",
+    ),
     _v2_metric(
         "indoor", "small", "4d5187ef4957085a714f15b6ae43230a8b813c03", 99,
         "Apache-2.0; weights: not stated on their page, made from Apache-2.0 ones",
     ),
-    _v2_metric("indoor", "base", "main", 390, _MADE_OF_NC),
-    _v2_metric("indoor", "large", "main", 1340, _MADE_OF_NC),
+    _v2_metric("indoor", "base", "c6d9784685727bfc6d0a7b5452ce94afaee1e7f5", 390, _MADE_OF_NC),
+    _v2_metric("indoor", "large", "d2fc6a93601aabb1139a3bf0ebfcb4e89c67817f", 1340, _MADE_OF_NC),
     _v2_metric(
         "outdoor", "small", "2fd93bd764b15eea94dcf7763bba7ddc25007d0f", 99,
         "Apache-2.0; weights: not stated on their page, made from Apache-2.0 ones",
     ),
     _v2_metric("outdoor", "base", "5b575fded0346068343a6d96d0ce3ab6dbc9fb49", 390, _MADE_OF_NC),
     _v2_metric(
-        "outdoor", "large", "0cc68fb5bc1000782812410367fe963b43fc75e2", 1340,
+        "outdoor", "large", "4eab4cf1983c2801c515804005214de56a4b67cc", 1340,
         "Apache-2.0; weights: Apache-2.0 says their page, made from CC-BY-NC-4.0 ones",
     ),
     _v1("small", "9103bc8e2d785bcfd024e4bfd7e7c4593bc50bba", 99),
     _v1("base", "2d2165a5fb37889a85b8e48705e79852c2a4a0ad", 390),
-    _v1("large", "main", 1340),
+    _v1("large", "27ccb0920352c0c37b3a96441873c8d37bd52fb6", 1340),
     _dpt(
         "dpt-large", "dpt-large", "bc15f29aa3a80d532f2ed650b5e16ac48d8958f9", 1370, 384,
         "MiDaS 3.0, DPT with ViT-L (ICCV 2021): inverse depth, image squeezed to a square",
@@ -165,7 +170,10 @@ MONO: tuple[Entry, ...] = (
         "dpt-swinv2-tiny-256", "dpt-swinv2-tiny-256", "f7f350e1a10a5ea58671b68ab5f49dc18ec00483",
         164, 256, "MiDaS 3.1, DPT with Swin V2-T: inverse depth, MiDaS' fastest here",
     ),
-    _zoe("zoedepth-nyu", "main", "ZoeDepth N (2023): metres in rooms, trained on NYU Depth V2"),
+    _zoe(
+        "zoedepth-nyu", "52ae69caf7896c927909b3ceab4249c235e16dc1",
+        "ZoeDepth N (2023): metres in rooms, trained on NYU Depth V2",
+    ),
     _zoe(
         "zoedepth-kitti", "aa53ef51333589df3318b38f7dca8e8e9df0007a",
         "ZoeDepth K: metres on roads, trained on KITTI",

@@ -22,12 +22,19 @@ _PACKAGES = {
 
 @dataclass(frozen=True)
 class Hub:
-    """Where weights lie on the hub. repo: "owner/name". revision: the commit that is meant, "main"
-    where it is not known. megabytes: of the download, 0 where it is not known."""
+    """Where weights lie on the hub. repo: "owner/name". revision: the commit that is meant, or a
+    branch where it is not known. megabytes: of the download, 0 where it is not known; half: in half
+    precision, 0 where it has none."""
 
     repo: str
     revision: str = "main"
     megabytes: int = 0
+    half: int = 0
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the revision is a commit, which never changes, and no branch."""
+        return len(self.revision) == 40 and not set(self.revision) - set("0123456789abcdef")
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,24 @@
 """`fathom compare`."""
 
 import argparse
-import math
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 from fathom.cli.compare_mono import asked_for, run_mono
-from fathom.cli.compared import show_compared
-from fathom.cli.console import percent, progress_bar, say, show_json, table, warn
+from fathom.cli.compared import (
+    add_output_flags,
+    add_sources,
+    cell,
+    compared_parser,
+    dataset_options,
+    run_compared,
+    show_compared,
+)
+from fathom.cli.console import percent, say, table, warn
 from fathom.cli.flags import Parser, add_fields, taken
-from fathom.cli.truth import add_truth
 from fathom.core.errors import UsageError
-from fathom.data.registry import reader
 from fathom.io.pairing import find_pairs
-from fathom.workflows.compare import FILES, CompareOptions, compare
+from fathom.workflows.compare import FILES, Compared, CompareOptions, compare
 from fathom.workflows.compare_cases import Cases, cases_of_dataset, cases_of_files
 from fathom.workflows.depth import Listener
 from fathom.workflows.pairs import PairOptions
@@ -45,29 +49,26 @@ def run(words: list[str]) -> int:
     arguments = _parser(format).parse_args(words)
     options = CompareOptions(**taken(arguments, CompareOptions))
     cases = _cases(arguments, format, options.check)
-    total = len(cases) if options.limit is None else min(options.limit, len(cases))
-    out = Path(arguments.output)
-    with progress_bar(total, "pairs") as advance:
-        compared = compare(cases, out, options, Listener(say, warn), advance)
-    if arguments.json:
-        show_json({**compared.info, "folder": str(out)})
-    else:
-        info = compared.info
-        notes = [*_unit_notes(info), *info["notes"]]
-        show_compared(compared, out, _table(info), notes, "pairs", FILES)
-    return compared.exit_code
+    return run_compared(
+        arguments,
+        cases,
+        options.limit,
+        "pairs",
+        lambda out, advance: compare(cases, out, options, Listener(say, warn), advance),
+        _show,
+    )
+
+
+def _show(compared: Compared, out: Path) -> None:
+    info = compared.info
+    notes = [*_unit_notes(info), *info["notes"]]
+    show_compared(compared, out, _table(info), notes, "pairs", FILES)
 
 
 def _cases(arguments: argparse.Namespace, format: str | None, check: bool) -> Cases:
-    if arguments.data is not None:
-        return _of_dataset(arguments, format)
-    for name in ("format", "split"):
-        if getattr(arguments, name, None) is not None:
-            raise UsageError(
-                "belongs to --data", field=name, remedy="give --data ROOT, or leave it"
-            )
-    if arguments.left is None:
-        raise UsageError("no image given", field="LEFT", remedy="see: fathom compare --help")
+    own = dataset_options(arguments, format)
+    if own is not None:
+        return cases_of_dataset(Path(arguments.data), format, arguments.split, own)
     options = PairOptions(**taken(arguments, PairOptions))
     if arguments.right is None and options.layout is None:
         raise UsageError(
@@ -78,20 +79,6 @@ def _cases(arguments: argparse.Namespace, format: str | None, check: bool) -> Ca
     if arguments.truth is None and (encoding is not None or scale is not None):
         raise UsageError("belongs to --truth", field="truth-encoding", remedy="give --truth FILE")
     return cases_of_files(found, arguments.truth, options, encoding or "auto", scale, check)
-
-
-def _of_dataset(arguments: argparse.Namespace, format: str | None) -> Cases:
-    given = {} if format is not None else taken(arguments, PairOptions)
-    truth = format is None and arguments.truth is not None
-    if arguments.left is not None or truth or given:
-        raise UsageError(
-            "a data set brings its own images, truth and calibration",
-            field="data",
-            value=arguments.data,
-            remedy="leave LEFT, RIGHT, --truth and calibration flags out",
-        )
-    own: dict[str, Any] = {} if format is None else taken(arguments, reader(format).options)
-    return cases_of_dataset(Path(arguments.data), format, arguments.split, own)
 
 
 def _format_of(words: list[str]) -> str | None:
@@ -106,43 +93,18 @@ def _format_of(words: list[str]) -> str | None:
 
 
 def _parser(format: str | None) -> Parser:
-    files = "\n".join(f"  {name:<14}{content}" for name, content in FILES.items())
-    parser = Parser(
-        prog="fathom compare",
-        usage="fathom compare LEFT RIGHT [--truth FILE] [--methods LIST] [-o DIR] ...\n"
+    parser = compared_parser(
+        "fathom compare",
+        "fathom compare LEFT RIGHT [--truth FILE] [--methods LIST] [-o DIR] ...\n"
         "       fathom compare --data ROOT [--format NAME] [--limit N] ...\n"
         "       fathom compare --mono LIST [--stereo LIST] LEFT [RIGHT] ...",
-        description="Several methods on the same pairs: scores, pictures, where each fails.",
-        epilog=EXAMPLES + files,
+        "Several methods on the same pairs: scores, pictures, where each fails.",
+        EXAMPLES,
+        FILES,
     )
-    parser.add_argument("left", nargs="?", metavar="LEFT", help="image, folder or glob")
-    parser.add_argument("right", nargs="?", metavar="RIGHT", help="the same for the right view")
-    parser.add_argument(
-        "-o",
-        "--output",
-        "--out",
-        default="fathom-compare",
-        metavar="DIR",
-        help="folder to write (default fathom-compare)",
-    )
-    group = parser.add_argument_group("a data set instead of images")
-    group.add_argument("--data", metavar="ROOT", help="its folder, or a list (.csv, .jsonl)")
-    group.add_argument(
-        "--format", metavar="NAME", help="which it is (`fathom dataset list`; default: by folders)"
-    )
-    group.add_argument("--split", metavar="NAME", help="which part (default: its first)")
-    if format is None:
-        group = parser.add_argument_group("pairs of your own")
-        add_truth(group)
-        add_fields(group, PairOptions)
-    else:
-        # A data set's own flags may have the names of those above (KITTI's --truth noc).
-        clash = {f.name for f in fields(CompareOptions)}
-        group = parser.add_argument_group(f"options of {format}")
-        add_fields(group, reader(format).options, skip=clash)
+    add_sources(parser, format, CompareOptions, several=False)
     add_fields(parser.add_argument_group("the comparison"), CompareOptions)
-    parser.add_argument("--json", action="store_true", help="print result.json instead of text")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_output_flags(parser)
     return parser
 
 
@@ -163,19 +125,19 @@ def _table(info: dict[str, Any]) -> str:
         if mask is not False:
             row = info["scores"][mask].get(label)
             cells.append(percent(row["known"] if row else None))
-            cells += [_cell(row and row["values"].get(m["name"]), m["unit"]) for m in metrics]
-            cells.append(_cell(info["ssim"].get(label, {}).get("mean"), ""))
+            cells += [cell(row and row["values"].get(m["name"]), m["unit"]) for m in metrics]
+            cells.append(cell(info["ssim"].get(label, {}).get("mean"), ""))
         elif info["consistency"]:
             found = info["consistency"]["methods"].get(label, {})
             cells += [
-                _cell(found.get("inconsistency"), ""),
-                _cell(found.get("photometric"), ""),
+                cell(found.get("inconsistency"), ""),
+                cell(found.get("photometric"), ""),
                 percent(found.get("left-right")),
                 percent(found.get("measured")),
             ]
         memory = method["memory_mb"]
         cells += [
-            _cell(method["seconds_median"], "s"),
+            cell(method["seconds_median"], "s"),
             "-" if memory is None else f"{memory:.0f} MB",
         ]
         rows.append(cells)
@@ -188,9 +150,3 @@ def _table(info: dict[str, Any]) -> str:
     else:
         note = "[nothing to judge by]"
     return f"{table(['method', 'pairs', *words, 'time', 'memory'], rows)}\n{note}"
-
-
-def _cell(value: float | None, unit: str) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    return percent(value) if unit == "%" else f"{value:.3f} {unit}".rstrip()

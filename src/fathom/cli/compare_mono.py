@@ -1,17 +1,23 @@
 """`fathom compare --mono ... --stereo ...`."""
 
 import argparse
-import math
 from pathlib import Path
 from typing import Any
 
-from fathom.cli.compared import show_compared
-from fathom.cli.console import percent, progress_bar, say, show_json, table, warn
+from fathom.cli.compared import (
+    add_output_flags,
+    add_sources,
+    cell,
+    compared_parser,
+    dataset_options,
+    run_compared,
+    show_compared,
+)
+from fathom.cli.console import percent, say, table, warn
 from fathom.cli.flags import Parser, add_fields, taken
-from fathom.cli.truth import add_truth
 from fathom.core.errors import UsageError
-from fathom.data.registry import reader
 from fathom.io.pairing import find_pairs
+from fathom.workflows.compare import Compared
 from fathom.workflows.compare_mono import FILES, CompareMonoOptions, compare_mono
 from fathom.workflows.compare_mono_frames import (
     TRUTHS,
@@ -55,42 +61,29 @@ def run_mono(words: list[str], format: str | None) -> int:
     arguments = _parser(format).parse_args(words)
     options = CompareMonoOptions(**taken(arguments, CompareMonoOptions))
     frames = _frames(arguments, format, options)
-    total = len(frames) if options.limit is None else min(options.limit, len(frames))
-    out = Path(arguments.output)
-    with progress_bar(total, "frames") as advance:
-        compared = compare_mono(frames, out, options, Listener(say, warn), advance)
-    if arguments.json:
-        show_json({**compared.info, "folder": str(out)})
-    else:
-        info = compared.info
-        files = [*info["files"], "result.json"]
-        show_compared(compared, out, _table(info), info["notes"], "frames", files)
-    return compared.exit_code
+    return run_compared(
+        arguments,
+        frames,
+        options.limit,
+        "frames",
+        lambda out, advance: compare_mono(frames, out, options, Listener(say, warn), advance),
+        _show,
+    )
+
+
+def _show(compared: Compared, out: Path) -> None:
+    info = compared.info
+    files = [*info["files"], "result.json"]
+    show_compared(compared, out, _table(info), info["notes"], "frames", files)
 
 
 def _frames(
     arguments: argparse.Namespace, format: str | None, options: CompareMonoOptions
 ) -> Frames:
-    if arguments.data is not None:
-        given = {} if format is not None else taken(arguments, PairOptions)
-        truth = format is None and arguments.truth is not None
-        if arguments.left is not None or truth or given:
-            raise UsageError(
-                "a data set brings its own images, truth and calibration",
-                field="data",
-                value=", ".join(arguments.data),
-                remedy="leave LEFT, RIGHT, --truth and calibration flags out",
-            )
-        own = {} if format is None else taken(arguments, reader(format).options)
+    own = dataset_options(arguments, format)
+    if own is not None:
         roots = [Path(root) for root in arguments.data]
         return frames_of_datasets(roots, format, arguments.split, own)
-    for name in ("format", "split"):
-        if getattr(arguments, name, None) is not None:
-            raise UsageError(
-                "belongs to --data", field=name, remedy="give --data ROOT, or leave it"
-            )
-    if arguments.left is None:
-        raise UsageError("no image given", field="LEFT", remedy="see: fathom compare --mono --help")
     pair = PairOptions(**taken(arguments, PairOptions))
     if arguments.right is None and pair.layout is None and options.stereo:
         raise UsageError(
@@ -109,43 +102,21 @@ def _frames(
 
 
 def _parser(format: str | None) -> Parser:
-    files = "\n".join(f"  {name:<14}{content}" for name, content in FILES.items())
-    parser = Parser(
-        prog="fathom compare --mono",
-        usage="fathom compare --mono LIST [--stereo LIST] LEFT [RIGHT] [--truth FILE] ...\n"
+    parser = compared_parser(
+        "fathom compare --mono",
+        "fathom compare --mono LIST [--stereo LIST] LEFT [RIGHT] [--truth FILE] ...\n"
         "       fathom compare --mono LIST [--stereo LIST] --data ROOT [--format NAME] ...",
-        description="Depth from one view against stereo, on the same frames and the same truth.",
-        epilog=EXAMPLES + files,
+        "Depth from one view against stereo, on the same frames and the same truth.",
+        EXAMPLES,
+        FILES,
     )
-    parser.add_argument("left", nargs="?", metavar="LEFT", help="image, folder or glob")
-    parser.add_argument("right", nargs="?", metavar="RIGHT", help="the same for the right view")
-    parser.add_argument(
-        "-o", "--output", "--out", default="fathom-compare", metavar="DIR",
-        help="folder to write (default fathom-compare)",
-    )  # fmt: skip
     add_fields(parser.add_argument_group("the comparison"), CompareMonoOptions)
-    group = parser.add_argument_group("data sets instead of images")
-    group.add_argument(
-        "--data", metavar="ROOT", action="append",
-        help="its folder, or a list (.csv, .jsonl); may be given several times",
-    )  # fmt: skip
-    group.add_argument(
-        "--format", metavar="NAME", help="which it is (`fathom dataset list`; default: by folders)"
-    )
-    group.add_argument("--split", metavar="NAME", help="which part (default: its first)")
+    group = add_sources(parser, format, CompareMonoOptions, several=True)
     if format is None:
-        group = parser.add_argument_group("images of your own")
-        add_truth(group)
         group.add_argument(
             "--truth-kind", choices=TRUTHS, help="what the truth holds (default disparity)"
         )
-        add_fields(group, PairOptions)
-    else:
-        clash = set(CompareMonoOptions.__dataclass_fields__)
-        group = parser.add_argument_group(f"options of {format}")
-        add_fields(group, reader(format).options, skip=clash)
-    parser.add_argument("--json", action="store_true", help="print result.json instead of text")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_output_flags(parser)
     return parser
 
 
@@ -171,17 +142,11 @@ def _table(info: dict[str, Any]) -> str:
         if quantity is not None:
             row = info["scores"][quantity]["all"].get(label)
             cells.append(percent(row["known"] if row else None))
-            cells += [_cell(row and row["values"].get(m["name"]), m["unit"]) for m in metrics]
+            cells += [cell(row and row["values"].get(m["name"]), m["unit"]) for m in metrics]
             alike = info["ssim"].get(label, {}) if names else {}
-            cells += [_cell(alike.get(n), "") for n in (quantity, f"{quantity} 8-bit")]
-        rows.append([*cells, _cell(method["seconds_median"], "s")])
+            cells += [cell(alike.get(n), "") for n in (quantity, f"{quantity} 8-bit")]
+        rows.append([*cells, cell(method["seconds_median"], "s")])
     ways = [
         f"aligned: {label}: {m['aligned']}" for label, m in info["methods"].items() if m["samples"]
     ]
     return "\n".join([table([*headers, "time"], rows), note, *ways])
-
-
-def _cell(value: float | None, unit: str) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    return percent(value) if unit == "%" else f"{value:.3f} {unit}".rstrip()

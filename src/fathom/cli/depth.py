@@ -7,7 +7,7 @@ from typing import Any
 
 from fathom.catalog import entries, entry, parameters
 from fathom.cli.console import metres, percent, progress_bar, say, show_json, warn
-from fathom.cli.flags import Parser, add_fields, taken
+from fathom.cli.flags import Parser, add_fields, add_result_folder, taken
 from fathom.core.errors import UsageError
 from fathom.io.pairing import FoundPairs, find_pairs
 from fathom.workflows.depth import (
@@ -59,6 +59,11 @@ def run(words: list[str]) -> int:
         )
     out = Path(arguments.output)
     if found.many:
+        if given.get("points") is not None:
+            raise UsageError(
+                "are of one pair, and several were given", field="points", value=given["points"],
+                remedy="give one pair at a time",
+            )  # fmt: skip
         return _many(found, out, pair_options, options, arguments.json)
     info = depth_of_pair(found.pairs[0], out, pair_options, options, Listener(say, warn))
     if arguments.json:
@@ -153,15 +158,7 @@ def _parser(method: str) -> Parser:
     parser.add_argument("-l", "--left", *aliases, dest="left_flag", help=argparse.SUPPRESS)
     aliases = ("--right_file", "--right_img_path", "--right_imgs")
     parser.add_argument("-r", "--right", *aliases, dest="right_flag", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "-o",
-        "--output",
-        "--out",
-        "--out_dir",
-        default="fathom-output",
-        metavar="DIR",
-        help="folder to write, DIR/<stem>/ for many pairs (default fathom-output)",
-    )
+    add_result_folder(parser, "pairs")
     add_fields(parser.add_argument_group("the pair"), PairOptions)
     add_fields(parser.add_argument_group("the method and its result"), DepthOptions)
     own = parameters(method)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fathom.catalog import entry, parameters
 from fathom.cli.console import metres, percent, progress_bar, say, show_json, warn
-from fathom.cli.flags import Parser, add_fields, taken
+from fathom.cli.flags import Parser, add_fields, add_result_folder, taken
 from fathom.core.errors import UsageError
 from fathom.io.pairing import find_pairs
 from fathom.workflows.depth import DepthOptions, Listener
@@ -95,15 +95,7 @@ def mono_parser(method: str) -> Parser:
     )
     parser.add_argument("image", nargs="?", metavar="IMAGE", help="image, folder, glob or video")
     parser.add_argument("second", nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "-o",
-        "--output",
-        "--out",
-        "--out_dir",
-        default="fathom-output",
-        metavar="DIR",
-        help="folder to write, DIR/<stem>/ for many images (default fathom-output)",
-    )
+    add_result_folder(parser, "images")
     add_fields(parser.add_argument_group("the method and its result"), MonoOptions)
     add_fields(parser.add_argument_group("metres"), AlignOptions)
     add_fields(parser.add_argument_group("the camera"), CameraOptions)

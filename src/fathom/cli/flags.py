@@ -74,6 +74,19 @@ def add_fields(
         _add_field(parser, f, _plain(hints[f.name]))
 
 
+def add_result_folder(parser: argparse.ArgumentParser, noun: str) -> None:
+    """Where `fathom depth` writes. noun: of its inputs, in the plural."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        "--out",
+        "--out_dir",
+        default="fathom-output",
+        metavar="DIR",
+        help=f"folder to write, DIR/<stem>/ for many {noun} (default fathom-output)",
+    )
+
+
 def taken(arguments: argparse.Namespace, cls: type[Any]) -> dict[str, Any]:
     """The values given on the command line for fields of `cls`; what was left out is not there."""
     given = vars(arguments)

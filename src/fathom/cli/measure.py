@@ -22,6 +22,8 @@ pixels are those of the result; (0, 0) is the top-left one, and the report shows
 pointer. In a box the nearest surface with at least 15 % of the measured pixels is the object;
 filled and unknown pixels take no part. Error bars (+-) are one standard deviation: the matching,
 the pixel's width, and a rig that is --rig-error off; not an error of baseline or focal length.
+Results of one image are measured where they are metres: the error bar is that of the alignment
+(--align), and a model in metres tells none.
 """
 
 

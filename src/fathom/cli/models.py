@@ -1,6 +1,8 @@
 """`fathom models`."""
 
-from fathom.catalog import entries, entry
+from typing import Any
+
+from fathom.catalog import Entry, entries, entry
 from fathom.cli.console import say, show_json
 from fathom.cli.flags import Parser
 
@@ -26,7 +28,7 @@ def run(words: list[str]) -> int:
     default = entry("default").name
     if arguments.json:
         names = ("name", "task", "summary", "extra", "licence", "state")
-        rows = [{n: getattr(e, n) for n in names} for e in entries()]
+        rows = [{n: getattr(e, n) for n in names} | {"hub": _hub(e)} for e in entries()]
         show_json([{**row, "default": row["name"] == default} for row in rows])
         return 0
     width = max(len(e.name) for e in entries())
@@ -36,4 +38,17 @@ def run(words: list[str]) -> int:
     for state in sorted({e.state for e in entries()} & set(_HELP)):
         extras = ",".join(sorted({e.extra or "openvino" for e in entries() if e.state == state}))
         say(f"{state}: {_HELP[state].format(extras=extras)}")
+    loose = [e.name for e in entries() if e.hub is not None and not e.hub.pinned]
+    if loose:
+        say(
+            f"revision not pinned, their hub may change it: {', '.join(loose)}; pin it with "
+            "--weights owner/name@COMMIT (result.json names the commit that was used)"
+        )
     return 0
+
+
+def _hub(e: Entry) -> dict[str, Any] | None:
+    """Where its weights are on the hub, for JSON; None where they are not."""
+    if e.hub is None:
+        return None
+    return {"repo": e.hub.repo, "revision": e.hub.revision, "pinned": e.hub.pinned}

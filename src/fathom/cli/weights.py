@@ -128,6 +128,11 @@ def _add(words: list[str]) -> int:
         "--timeout", type=float, default=30.0, metavar="S",
         help="seconds without any byte after which a connection is given up (default 30)",
     )  # fmt: skip
+    parser.add_argument(
+        "--half", action="store_true",
+        help="of the hub's repositories that hold two precisions, half (for a GPU, with "
+        "--precision fp16); default: single precision",
+    )  # fmt: skip
     _common(parser)
     arguments = parser.parse_args(words)
     if not 0 < arguments.timeout < 1e6:
@@ -137,7 +142,8 @@ def _add(words: list[str]) -> int:
     options = KeepOptions(**taken(arguments, KeepOptions))
     on_hub = hub_target(arguments.target)
     if on_hub is not None:
-        return _show_fetched(fetch_weights(on_hub, say), as_json=arguments.json)
+        got = fetch_weights(on_hub, say, half=arguments.half)
+        return _show_fetched(got, as_json=arguments.json)
     with _bytes_bar() as progress:
         done = add(arguments.target, options, say, progress, arguments.timeout)
     return _show_done(done, as_json=arguments.json)

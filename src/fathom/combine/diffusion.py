@@ -23,7 +23,7 @@ from fathom.core.maps import Ambiguity, RelativeDepth
 from fathom.core.mono import MonoAnswer
 from fathom.core.options import option
 from fathom.core.pair import View
-from fathom.published.hub import Address, address, cache_folder, folder_of
+from fathom.published.hub import Address, address, cache_folder, folder_of, origin_of
 
 EXTRA = "diffusion"
 """What is to be installed for them."""
@@ -91,6 +91,10 @@ class Marigold:
     def __call__(self, view: View, /) -> RelativeDepth:
         """Depth of one view, of its size. Raises as `answers`."""
         return cast(RelativeDepth, self.answers([view])[0].map)
+
+    def weights_used(self) -> dict[str, Any]:
+        """Where they are, by `origin_of`. Raises `InputError` if they are not there."""
+        return origin_of(_folder(self))
 
     def answers(self, views: Sequence[View], /) -> list[MonoAnswer]:
         """Depth of each view; those of one size that follow each other share batches.
@@ -170,6 +174,15 @@ class DepthCrafter:
     def __call__(self, view: View, /) -> RelativeDepth:
         """Inverse depth of a clip of this one view. Raises as `answers`."""
         return cast(RelativeDepth, self.answers([view])[0].map)
+
+    def weights_used(self) -> dict[str, Any]:
+        """Where they and those of Stable Video Diffusion are. Raises `InputError` if they are not
+        there."""
+        folder = _folder(self)
+        from fathom.nets.mono.depthcrafter import has_all_parts
+
+        base = {} if has_all_parts(folder) else {"base": origin_of(_base_of(self.base))}
+        return {**origin_of(folder), **base}
 
     def answers(
         self, views: Sequence[View], /, progress: Callable[[int, int], None] = lambda *_: None
@@ -278,8 +291,8 @@ def _base_of(given: str | None) -> Path:
             "is not in the hub's cache on this machine, and DepthCrafter needs its VAE, image "
             "encoder and scheduler",
             field="base", value=str(BASE),
-            remedy=f"run: hf download {BASE.repo} --revision {BASE.revision} {parts}; or copy "
-            "these folders here by hand and give --base FOLDER",
+            remedy=f"run: hf download {BASE.repo} --revision {BASE.revision} {parts} --exclude "
+            "'*.fp16*'; or copy these folders here by hand and give --base FOLDER",
         )  # fmt: skip
     return at
 

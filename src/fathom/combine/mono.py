@@ -20,7 +20,7 @@ from fathom.core.maps import Ambiguity, Depth, RelativeDepth, Source
 from fathom.core.mono import MonoAnswer
 from fathom.core.options import option
 from fathom.core.pair import View
-from fathom.published.hub import Address, address, folder_of
+from fathom.published.hub import Address, address, folder_of, origin_of
 from fathom.published.store import SUFFIX, kept_paths
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -83,6 +83,10 @@ class Mono:
         little; `MissingExtraError` without torch or transformers.
         """
         return self.answers([view])[0].map
+
+    def weights_used(self) -> dict[str, str]:
+        """Where they are, by `origin_of`. Raises `InputError` if they are not there."""
+        return origin_of(Path(held_of(self.model, self.weights, self.hub)[0]))
 
     def answers(self, views: Sequence[View], /) -> list[MonoAnswer]:
         """The answer for each view, in their order; `batch` of one size go together. Depth Pro's

@@ -71,10 +71,13 @@ class Monodepth2:
         """
         return self.answers([view])[0].map
 
+    def weights_used(self) -> dict[str, str]:
+        """Their file. Raises `InputError` if it is not there."""
+        return {"path": file_of("monodepth2", self.weights)[0]}
+
     def answers(self, views: Sequence[View], /) -> list[MonoAnswer]:
         """Of several views, those of one size together. Raises as a call."""
-        file, stamp = file_of("monodepth2", self.weights)
-        net, head = _loaded("monodepth2", file, stamp, self.device)
+        net, head = _loaded("monodepth2", file_of("monodepth2", self.weights), self.device)
         trained = head.settings
         if self.metric and not trained.get("stereo"):
             raise UsageError(
@@ -156,8 +159,7 @@ class Motion:
         from fathom.nets.adapter import run_call, torch_device
         from fathom.nets.mono.monodepth2 import motion
 
-        file, stamp = file_of("monodepth2-pose", self.weights)
-        net, _ = _loaded("", file, stamp, self.device)
+        net, _ = _loaded("", file_of("monodepth2-pose", self.weights), self.device)
         images = [reduced(v.rgb8, self.size) for v in (first, second)]
         told = run_call(motion(net), images, torch_device(self.device)).astype(np.float64)
         out = np.eye(4)
@@ -189,15 +191,12 @@ _POSES = ("monodepth2-pose", "monodepth2-posecnn")
 
 
 @lru_cache(maxsize=2)
-def _loaded(
-    model: str,
-    file: str,
-    stamp: Stamp,  # noqa: ARG001  # a file that changes is another one
-    device: str,
-) -> tuple[Any, Kept]:
-    """The net with its weights, and what their file tells. model: "" for one of the motion."""
+def _loaded(model: str, held: tuple[str, Stamp], device: str) -> tuple[Any, Kept]:
+    """The net with its weights, and what their file tells. model: "" for one of the motion. held:
+    the file and its stamp, for one that changes is another one."""
     from fathom.published.store import read_header
 
+    file = held[0]
     if not model:
         model = read_header(file).model or ""
         if model not in _POSES:

@@ -5,6 +5,7 @@ CVPR 2025.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from fathom.core.errors import InputError, UsageError
 from fathom.core.maps import Depth, SparseDepth
 from fathom.core.options import option
 from fathom.core.pair import View
+from fathom.published.hub import origin_of
 
 GRID = (192, 256)
 """Rows and columns of the LiDAR maps that the nets were trained with."""
@@ -47,6 +49,10 @@ class PromptedMono:
 
     def __post_init__(self) -> None:
         check_choices(self.precision, self.device, 1)
+
+    def weights_used(self) -> dict[str, str]:
+        """Where they are, by `origin_of`. Raises `InputError` if they are not there."""
+        return origin_of(Path(held_of(self.model, self.weights, self.hub)[0]))
 
     def __call__(self, view: View, prompt: Depth | SparseDepth | None = None, /) -> Depth:
         """Depth in metres of the view's size.

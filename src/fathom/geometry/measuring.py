@@ -3,6 +3,10 @@
 Error bars are one standard deviation. They hold the matching error (`Depth.sigma`), an error of
 the rig in pixels of disparity that all pixels share, and the pixel's own width. An error of the
 baseline or the focal length is not in them: it scales everything (`fathom budget` says how much).
+
+Of one image there is a camera in place of the rig. Then nothing tells an error but `Depth.sigma`,
+which an alignment gives: without it error bars are NaN. It is of the scale and shape of the whole
+map, so that it is no smaller for a whole object than for a pixel.
 """
 
 import math
@@ -11,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fathom.core.arrays import Array, Bool, Float32
-from fathom.core.camera import StereoRig
+from fathom.core.camera import Camera, StereoRig
 from fathom.core.errors import InputError, UsageError
 from fathom.core.maps import Depth, Source
 from fathom.geometry.modes import Cluster, clusters
+from fathom.geometry.project import rays
 
 Vector = tuple[float, float, float]
 
@@ -29,6 +34,11 @@ pixels: with it, 78 and 94 % of 961 random boxes in real pairs lie within one an
 bars; without it 59 and 84 % (benchmarks/sigma.py --boxes)."""
 _LEAST_SHARE = 0.15  # of the measured pixels of a box: what is less is no object of it
 _LEAST_PIXELS = 12
+_MIDDLE = 100.0
+"""Inverse depth that the middle of a region gets without a rig, in place of pixels of disparity."""
+
+Optics = StereoRig | Camera
+"""The rig whose left view a depth is of, or the camera that took the one image."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +102,13 @@ class LengthMeasure:
 
 
 def measure_point(
-    depth: Depth, rig: StereoRig, pixel: tuple[int, int], rig_error: float = RIG_ERROR
+    depth: Depth, rig: Optics, pixel: tuple[int, int], rig_error: float = RIG_ERROR
 ) -> PointMeasure:
-    """Depth, distance and position of what a pixel (x, y) shows. rig_error: pixels of disparity.
+    """Depth, distance and position of what a pixel (x, y) shows. rig_error: pixels of disparity;
+    with a camera in place of the rig it is not used.
 
     Raises `UsageError` for a pixel outside the map, `InputError` for one without a depth, naming
-    the nearest one that was measured.
+    the nearest one that was measured, or one at which the lens shows no direction.
     """
     _require_inside(pixel, depth.shape)
     x, y = pixel
@@ -110,12 +121,13 @@ def measure_point(
             remedy=_offer(nearest_measured(depth, pixel), pixel),
         )
     ray = _ray(rig, x, y)
-    own, common = _sigma_at(depth, rig, z, (y, x)), rig_error * z**2 / _product(rig)
+    own, common = _sigma_at(depth, rig, z, (y, x)), rig_error * _per_pixel(rig, z)
     sigma = math.hypot(own, common)
-    across = _PIXEL * z / rig.left.fx
+    across = _PIXEL * z / _camera(rig).fx
     length = float(np.linalg.norm(ray))
     spread = np.hypot(ray * sigma, [across, across, 0])
-    code = Source.MATCHED if depth.source is None else Source(int(depth.source[y, x]))
+    own_source = Source.MATCHED if isinstance(rig, StereoRig) else Source.MONOCULAR
+    code = own_source if depth.source is None else Source(int(depth.source[y, x]))
     return PointMeasure(
         (x, y),
         z,
@@ -131,7 +143,7 @@ def measure_point(
 
 def measure_length(
     depth: Depth,
-    rig: StereoRig,
+    rig: Optics,
     start: tuple[int, int],
     end: tuple[int, int],
     rig_error: float = RIG_ERROR,
@@ -149,10 +161,10 @@ def measure_length(
     moved = []
     for point in (first, second):
         ray = _ray(rig, *point.pixel)
-        across = _PIXEL * point.depth / rig.left.fx
+        across = _PIXEL * point.depth / _camera(rig).fx
         variance += (float(along @ ray) * point.depth_sigma) ** 2
         variance += across**2 * float(along[0] ** 2 + along[1] ** 2)
-        moved.append(ray * (rig_error * point.depth**2 / _product(rig)))
+        moved.append(ray * (rig_error * _per_pixel(rig, point.depth)))
     common = float(along @ (moved[1] - moved[0]))
     ends = [measure_point(depth, rig, p, rig_error) for p in (start, end)]
     return LengthMeasure(ends[0], ends[1], length, math.hypot(math.sqrt(variance), common))
@@ -160,7 +172,7 @@ def measure_length(
 
 def measure_object(
     depth: Depth,
-    rig: StereoRig,
+    rig: Optics,
     region: Bool[np.ndarray, "h w"],
     *,
     nearest: bool = True,
@@ -187,7 +199,8 @@ def measure_object(
             remedy="choose a larger or better-textured region",
         )
     inverse = np.zeros(depth.shape, np.float32)
-    np.divide(np.float32(_product(rig)), depth.values, out=inverse, where=taken)
+    unit = _unit(rig, depth.values[taken])
+    np.divide(np.float32(unit), depth.values, out=inverse, where=taken)
     found = clusters(inverse[taken])
     chosen = _chosen(found, nearest)
     of_object = taken & (inverse >= chosen.low) & (inverse <= chosen.high)
@@ -234,7 +247,7 @@ def _is_object(cluster: Cluster) -> bool:
 
 def _object(
     depth: Depth,
-    rig: StereoRig,
+    rig: Optics,
     region: Array,
     pixels: Array,
     count: int,
@@ -245,15 +258,16 @@ def _object(
     values = depth.values[pixels].astype(np.float64)
     z = float(np.median(values))
     own = float(np.median(_sigmas(depth, rig)[pixels]))
-    # The median of n independent normal values has 1.2533 times the error of their mean.
-    independent = max(1.0, len(values) / _TOGETHER)
-    step = z**2 / _product(rig)
-    shared = min(own, _SHARED * step)
-    own *= 1.0 if independent == 1 else min(1.0, 1.2533 / math.sqrt(independent))
+    step = _per_pixel(rig, z)
+    shared = 0.0
+    if isinstance(rig, StereoRig):
+        # The median of n independent normal values has 1.2533 times the error of their mean.
+        independent = max(1.0, len(values) / _TOGETHER)
+        shared = min(own, _SHARED * step)
+        own *= 1.0 if independent == 1 else min(1.0, 1.2533 / math.sqrt(independent))
     sigma = math.hypot(own, shared, rig_error * step)
-    camera = rig.left
-    x = (columns - camera.cx) / camera.fx * values
-    y = (rows - camera.cy) / camera.fy * values
+    camera = _camera(rig)
+    x, y = (_looks(camera, columns, rows) * values[:, None])[:, :2].T
     position = np.array([np.median(x), np.median(y), z])
     distance = float(np.linalg.norm(position))
     pixel = z / camera.fx
@@ -313,30 +327,60 @@ def _cut(rows: Array, columns: Array, box: tuple[int, int, int, int]) -> tuple[s
     return tuple(side for side, reached in sides.items() if reached)
 
 
-def _sigmas(depth: Depth, rig: StereoRig) -> Float32[np.ndarray, "h w"]:
+def _sigmas(depth: Depth, rig: Optics) -> Float32[np.ndarray, "h w"]:
     if depth.sigma is not None:
         return depth.sigma
+    if isinstance(rig, Camera):
+        return np.full(depth.shape, np.nan, np.float32)
     from fathom.core.uncertainty import DEFAULT_SIGMA_D
 
     out: Array = depth.values**2 * np.float32(DEFAULT_SIGMA_D / _product(rig))
     return out
 
 
-def _sigma_at(depth: Depth, rig: StereoRig, z: float, at: tuple[int, int]) -> float:
+def _sigma_at(depth: Depth, rig: Optics, z: float, at: tuple[int, int]) -> float:
     if depth.sigma is not None:
         return float(depth.sigma[at])
+    if isinstance(rig, Camera):
+        return math.nan
     from fathom.core.uncertainty import DEFAULT_SIGMA_D
 
     return z**2 * DEFAULT_SIGMA_D / _product(rig)
+
+
+def _camera(rig: Optics) -> Camera:
+    return rig if isinstance(rig, Camera) else rig.left
 
 
 def _product(rig: StereoRig) -> float:
     return rig.left.fx * rig.baseline
 
 
-def _ray(rig: StereoRig, x: int, y: int) -> Array:
-    camera = rig.left
-    return np.array([(x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy, 1.0])
+def _per_pixel(rig: Optics, z: float) -> float:
+    """Metres at depth z for a pixel of disparity; 0 where there is none."""
+    return 0.0 if isinstance(rig, Camera) else z**2 / _product(rig)
+
+
+def _unit(rig: Optics, depths: Array) -> float:
+    """What divided by a depth makes surfaces of an object comparable: its disparity in pixels."""
+    if isinstance(rig, StereoRig):
+        return _product(rig)
+    return _MIDDLE * float(np.median(depths))
+
+
+def _ray(rig: Optics, x: int, y: int) -> Array:
+    found: Array = _looks(_camera(rig), np.array([x]), np.array([y]))[0]
+    if not np.isfinite(found).all():
+        raise InputError(
+            "lies where the lens shows no direction", field="at", value=f"{x},{y}",
+            remedy="choose a pixel nearer to the middle",
+        )  # fmt: skip
+    return found
+
+
+def _looks(camera: Camera, x: Array, y: Array) -> Array:
+    """Directions (x, y, 1) that pixels look along, (n, 3)."""
+    return rays(np.stack([x, y], axis=1).astype(np.float64), camera)
 
 
 def _vector(values: Array) -> Vector:

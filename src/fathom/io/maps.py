@@ -140,6 +140,12 @@ def read_depth_npy(path: PathLike) -> Float32[np.ndarray, "h w"]:
         return np.where(values > 0, values, np.float32(np.nan))
 
 
+def read_relative_npy(path: PathLike) -> Float32[np.ndarray, "h w"]:
+    """A relative map from a .npy array (h, w) of floats, of any sign; what is not finite is
+    unknown. Raises as `read_depth_npy`."""
+    return _read_npy(path)
+
+
 def read_disparity(path: PathLike) -> Float32[np.ndarray, "h w"]:
     """Disparity in pixels, NaN unknown, from a PFM, KITTI's uint16 PNG or a float .npy array; the
     content decides which.

@@ -1,16 +1,18 @@
-"""Depth at single pixels from text or .npy: x, y, metres, and perhaps sigma in metres."""
+"""Depth at single pixels (x, y, metres, perhaps sigma in metres): text, .npy, or a cloud."""
 
 from pathlib import Path
 
 import numpy as np
 
 from fathom.core.arrays import Array
-from fathom.core.errors import InputError
+from fathom.core.camera import Camera
+from fathom.core.errors import InputError, UsageError
 from fathom.core.maps import SparseDepth
 from fathom.io.files import PathLike, in_file, read_bytes
 from fathom.io.source import damaged
 
 POINT_SUFFIXES = (".txt", ".csv", ".xy", ".xyz", ".pts")
+CLOUD_SUFFIX = ".ply"
 _LONGEST = 1 << 28
 _EXPECTED = "x, y (pixels), depth and perhaps sigma (metres) in each row"
 
@@ -33,6 +35,31 @@ def read_points(path: PathLike) -> SparseDepth:
             raise InputError("holds no point with a depth above 0", expected=_EXPECTED)
         sigma = rows[:, 3] if rows.shape[1] == 4 else None
         return SparseDepth(rows[:, :2], rows[:, 2], sigma)
+
+
+def read_points_of(path: PathLike, camera: Camera | None) -> SparseDepth:
+    """As `read_points`; a .ply cloud in the camera's frame gives its points at the pixels where
+    `camera` sees them.
+
+    Raises as `read_points`, and `UsageError` for a cloud without a camera.
+    """
+    if Path(path).suffix.lower() != CLOUD_SUFFIX:
+        return read_points(path)
+    if camera is None:
+        raise UsageError(
+            "is a cloud, and no camera says at which pixels its points lie", field="points",
+            value=str(path), remedy="give the calibration, or points as text: x y depth [sigma]",
+        )  # fmt: skip
+    from fathom.geometry.project import project
+    from fathom.io.ply import read_ply
+
+    points = read_ply(path).points.astype(np.float64)
+    pixels = project(points, camera)
+    edge = np.array(camera.size) - 0.5
+    with np.errstate(invalid="ignore"):
+        inside = np.all((pixels > -0.5) & (pixels < edge), axis=1)
+    found = np.column_stack([pixels, points[:, 2]])[inside].astype(np.float32)
+    return SparseDepth(found[:, :2], found[:, 2])
 
 
 def is_points(path: PathLike) -> bool:

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from fathom.core.arrays import Array
-from fathom.core.camera import StereoRig
+from fathom.core.camera import Camera, StereoRig
 from fathom.core.errors import InputError
-from fathom.core.maps import Depth, Disparity, Source
+from fathom.core.maps import Ambiguity, Depth, Disparity, RelativeDepth, Source
 from fathom.io.atomic import write_text
+from fathom.io.encodings import read_steps
 from fathom.io.files import PathLike, in_file, read_bytes
 from fathom.io.folder import RESULT, RESULT_FORMAT
 from fathom.io.maps import (
@@ -23,6 +24,7 @@ from fathom.io.maps import (
     read_depth_png,
     read_disparity_pfm,
     read_disparity_png,
+    read_relative_npy,
     read_source_png,
 )
 
@@ -32,24 +34,40 @@ _LONGEST = 1 << 24
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What lies in a result folder. depth and rig are None where there was no calibration.
-    info: the whole of result.json."""
+    """What lies in a result folder. info: the whole of result.json.
 
-    disparity: Disparity
+    Of a pair: disparity; depth and rig, None where there was no calibration. Of one image (info's
+    `kind` is "mono") disparity and rig are None: depth is metres, the model's own or aligned;
+    relative is what a relative model said; camera is None where nothing told it. Where the result
+    was saved without it, either map is None.
+    """
+
+    disparity: Disparity | None
     depth: Depth | None
     rig: StereoRig | None
     info: dict[str, Any]
+    relative: RelativeDepth | None = None
+    camera: Camera | None = None
 
 
 def read_result(folder: PathLike) -> Result:
     """The result in `folder`: disparity (PFM, else PNG), confidence, source, depth (.npy, else
-    PNG) with its sigma (sigma.npy, else from the confidence), rig and settings.
+    PNG) with its sigma (sigma.npy, else from the confidence), rig and settings; of one image depth
+    with its sigma, the relative map and the camera.
 
-    Raises `InputError` if the folder holds no fathom result, one of a newer version, no disparity,
-    or files that are damaged or do not fit each other.
+    Raises `InputError` if the folder holds no fathom result, one of a newer version or of a clip,
+    no map, or files that are damaged or do not fit each other.
     """
     place = Path(folder)
     info = _info(place)
+    if info.get("kind") == "mono":
+        return _mono(place, info)
+    if info.get("kind") == "mono-clip":
+        raise InputError(
+            "holds the maps of a clip, one a frame", file=folder, field="kind", value="mono-clip",
+            expected="the result of one image or pair",
+            remedy="read maps/NAME.npy, or run `fathom depth` on one frame",
+        )  # fmt: skip
     rig = None
     if info.get("rig") is not None:
         with in_file(place / RESULT):
@@ -91,6 +109,79 @@ def read_result(folder: PathLike) -> Result:
                 sigma = disparity.to_depth(rig).sigma
             depth = Depth(metres, sigma, confidence, source)
     return Result(disparity, depth, rig, info)
+
+
+def _mono(place: Path, info: dict[str, Any]) -> Result:
+    """The result of one image."""
+    confidence = _layer(place / "confidence.png", read_confidence_png)
+    metres, named = _first(place, (("depth.npy", read_depth_npy), ("depth.png", read_depth_png)))
+    sigma = _layer(place / "sigma.npy", read_depth_npy) if metres is not None else None
+    told, relative = _relative_values(place, info), None
+    values = metres if metres is not None else told
+    if values is None:
+        raise InputError(
+            "holds no map", file=place, field="files",
+            expected="depth.npy, depth.png, relative.npy or relative.png",
+            remedy="run `fathom depth` again and save it",
+        )  # fmt: skip
+    layers = {"confidence": confidence, "sigma": sigma, "relative": told}
+    for name, layer in layers.items():
+        if layer is not None and layer.shape != values.shape:
+            raise InputError(
+                "differs in size from the map", file=place, field=name, value=layer.shape,
+                expected=str(values.shape),
+            )  # fmt: skip
+    with in_file(place / RESULT):
+        camera = _camera(info, values.shape)
+        if told is not None:
+            relative = RelativeDepth(told, _ambiguity(info), confidence)
+    with in_file(named):
+        depth = None if metres is None else Depth(metres, sigma, confidence)
+    return Result(None, depth, None, info, relative, camera)
+
+
+def _relative_values(place: Path, info: Mapping[str, Any]) -> Array | None:
+    """relative.npy, else relative.png by what result.json says its numbers are worth."""
+    if (place / "relative.npy").exists():
+        return read_relative_npy(place / "relative.npy")
+    file = place / "relative.png"
+    if not file.exists():
+        return None
+    with in_file(place / RESULT):
+        try:
+            worth = info["files"]["relative.png"]["value"]
+            low, step = float(worth["of_1"]), float(worth["step"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                "does not say what the numbers of relative.png are worth", field="files",
+                expected="of_1 and step",
+            ) from error  # fmt: skip
+    stored = read_steps(file, 1, bits=16, what="relative depth")
+    return (low + step * (stored - 1)).astype(np.float32)
+
+
+def _ambiguity(info: Mapping[str, Any]) -> Ambiguity:
+    answer = info.get("answer")
+    found: Any = answer.get("ambiguity") if isinstance(answer, dict) else None
+    if found not in get_args(Ambiguity):
+        raise InputError(
+            "does not say what the relative map is up to", field="ambiguity", value=found,
+            expected=" or ".join(get_args(Ambiguity)),
+        )  # fmt: skip
+    known: Ambiguity = found
+    return known
+
+
+def _camera(info: Mapping[str, Any], shape: tuple[int, ...]) -> Camera | None:
+    said = info.get("camera")
+    if not isinstance(said, dict) or said.get("fx") is None:
+        return None
+    try:
+        fx, fy, cx, cy = (float(said[name]) for name in ("fx", "fy", "cx", "cy"))
+        lens = tuple(float(v) for v in said.get("distortion", ()))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the camera lacks a number: {error}", field="camera") from error
+    return Camera(shape[1], shape[0], fx, fy, cx, cy, said.get("model", "pinhole"), lens)
 
 
 def _info(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ https://huggingface.co/docs/huggingface_hub/guides/manage-cache describes the ca
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,9 @@ from pathlib import Path
 from fathom.core.errors import FathomError, InputError, MissingExtraError, ResourceError, UsageError
 from fathom.io.files import resource_error
 from fathom.published.download import OFFLINE, is_offline
+from fathom.published.hub_files import TENSORS, parts_of_pipeline, wanted_files
 
-TENSORS = "*.safetensors"
-WANTED = ("*.json", "*.txt", TENSORS)
-"""What is fetched of a repository: nothing that could hold a program."""
+_TENSORS = f"*{TENSORS}"
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _REVISION = re.compile(r"[\w][\w./-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -112,20 +111,17 @@ def is_whole(folder: Path) -> bool:
 def _has_parts(folder: Path) -> bool:
     """A pipeline's folder (diffusers): each part that its index names has its own folder."""
     index = json.loads((folder / _HEADS[1]).read_bytes())
-    parts = [
-        name for name, kind in index.items()
-        if isinstance(kind, list) and any(kind) and not name.startswith("_")
-    ]  # fmt: skip
+    parts = parts_of_pipeline(index)
     nets = [p for p in parts if (folder / p / "config.json").is_file()]
     return all((folder / p).is_dir() for p in parts) and all(_has_tensors(folder / p) for p in nets)
 
 
 def _has_tensors(folder: Path) -> bool:
-    for index in folder.glob(f"{TENSORS}.index.json"):
+    for index in folder.glob(f"{_TENSORS}.index.json"):
         names = set(json.loads(index.read_bytes())["weight_map"].values())
         return all((folder / name).is_file() for name in names)
     # a network has a config.json and tensors; a scheduler or a tokenizer has no such file
-    return any(path.is_file() for path in folder.glob(TENSORS))
+    return any(path.is_file() for path in folder.glob(_TENSORS))
 
 
 def folder_of(given: str | None, at: Address, name: str) -> Path:
@@ -164,10 +160,24 @@ def folder_of(given: str | None, at: Address, name: str) -> Path:
     )
 
 
-def fetch(at: Address, notify: Callable[[str], None] = lambda _: None) -> Path:
+def origin_of(place: Path) -> dict[str, str]:
+    """Where weights lie, for result.json: repository and commit of a folder of the hub's cache,
+    else the path."""
+    name = place.parents[1].name if len(place.parents) > 1 else ""
+    if place.parent.name == "snapshots" and name.startswith("models--"):
+        repo = name.removeprefix("models--").replace("--", "/", 1)
+        return {"repository": repo, "commit": place.name}
+    return {"path": str(place)}
+
+
+def fetch(
+    at: Address, notify: Callable[[str], None] = lambda _: None, *, half: bool = False
+) -> Path:
     """Fetches a repository at a revision into the hub's cache; gives its folder there.
 
-    Only configuration and safetensors are fetched. What was got before an interruption is used.
+    Only configuration and safetensors are fetched, and of these what the model is loaded from: one
+    precision. half: in half precision, where the repository has both. What was got before an
+    interruption is used.
 
     Raises `ResourceError` offline (FATHOM_OFFLINE, HF_HUB_OFFLINE), without a connection or without
     space; `InputError` for a repository or a revision that does not exist or may not be read, and
@@ -180,24 +190,33 @@ def fetch(at: Address, notify: Callable[[str], None] = lambda _: None) -> Path:
         import huggingface_hub
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", "mono") from error
-    folder = None
-    for patterns in (_HEADS, WANTED):
-        try:
-            folder = Path(
-                huggingface_hub.snapshot_download(
-                    at.repo,
-                    revision=at.revision,
-                    allow_patterns=list(patterns),
-                    cache_dir=cache_folder(),
-                    endpoint=os.environ.get("HF_ENDPOINT"),
-                )
+    where = os.environ.get("HF_ENDPOINT")
+
+    def get(names: Sequence[str]) -> Path:
+        return Path(
+            huggingface_hub.snapshot_download(
+                at.repo,
+                revision=at.revision,
+                allow_patterns=list(names),
+                cache_dir=cache_folder(),
+                endpoint=where,
             )
-        except Exception as error:
-            raise _told(error, at) from error
+        )
+
+    try:
+        folder = get(_HEADS)
         check_kind(folder, at)  # before gigabytes of something else come
-        if patterns is _HEADS:
-            notify(f"fetching {at} from the hub into {cache_folder()}")
-    if folder is None or not is_whole(folder):
+        notify(f"fetching {at} from the hub into {cache_folder()}")
+        index, parts = folder / _HEADS[1], None
+        if index.is_file():
+            parts = parts_of_pipeline(json.loads(index.read_bytes()))
+        names = huggingface_hub.HfApi(endpoint=where).list_repo_files(at.repo, revision=at.revision)
+        folder = get([*_HEADS, *wanted_files(names, parts, half=half)])
+    except FathomError:
+        raise
+    except Exception as error:
+        raise _told(error, at) from error
+    if not is_whole(folder):
         raise InputError(
             "has no model whose weights are safetensors", file=str(at),
             expected="config.json and *.safetensors; a pickle is not opened from the hub",

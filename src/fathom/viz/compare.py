@@ -1,9 +1,17 @@
 """The report of a comparison, from what result.json says and the encoded pictures."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fathom.viz.compare_parts import (
+    REGIONS,
+    best,
+    best_cells,
+    common_findings,
+    memory,
+    metric_heads,
+    number,
+)
 from fathom.viz.compare_viewer import Sheet
 from fathom.viz.report import Report
 
@@ -44,30 +52,7 @@ def compare_report(info: Mapping[str, Any], sheets: Sequence[Sheet]) -> str:
 
 
 def _findings(info: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    if info["interrupted"]:
-        found.append(
-            {
-                "message": f"Interrupted: these are the first {info['samples']} of "
-                f"{info['asked_for']} pairs."
-            }
-        )
-    for failure in info["failures"][:20]:
-        who = ", ".join(part for part in (failure["sample"], failure["method"]) if part)
-        found.append({"code": "failed", "message": f"{who}: {failure['error']}"})
-    if len(info["failures"]) > 20:
-        found.append(
-            {"message": f"{len(info['failures']) - 20} more failures stand in result.json"}
-        )
-    done = {label: m["samples"] for label, m in info["methods"].items()}
-    if len(set(done.values())) > 1:
-        counts = ", ".join(f"{label} {count}" for label, count in done.items())
-        found.append(
-            {
-                "message": f"Methods were judged on different pairs ({counts}), so their means are "
-                "not of the same; the ranking above counts only the pairs that all have done"
-            }
-        )
+    found = common_findings(info, "pairs", "the ranking above")
     for mask, rows in info["scores"].items():
         for label, row in rows.items():
             if row["images_with_notes"]:
@@ -118,7 +103,7 @@ def _score_table(
     ssim: Mapping[str, Any],
 ) -> None:
     headers = ["method", "pairs", "known"]
-    headers += [f"{m['name']} {m['unit']}".strip() for m in metrics]
+    headers += metric_heads(metrics)
     values = [[row["values"].get(m["name"]) for m in metrics] for row in rows.values()]
     ways = [m["better"] for m in metrics]
     if ssim:
@@ -136,10 +121,11 @@ def _score_table(
     units = [*(m["unit"] for m in metrics), ""]
     cells = []
     for (label, row), line in zip(rows.items(), values, strict=True):
-        numbers = [_number(v, unit) for v, unit in zip(line, units, strict=False)]
+        numbers = [number(v, unit) for v, unit in zip(line, units, strict=False)]
         cells.append([label, row["images"], f"{100 * row['known']:.1f} %", *numbers])
-    best = {(i, j + 3) for j, way in enumerate(ways) for i in _best([r[j] for r in values], way)}
-    report.add_table(headers, cells, caption, best=best, right=range(2, len(headers)))
+    report.add_table(
+        headers, cells, caption, best=best_cells(values, ways, 3), right=range(2, len(headers))
+    )
 
 
 def _cost_table(report: Report, info: Mapping[str, Any]) -> None:
@@ -150,13 +136,13 @@ def _cost_table(report: Report, info: Mapping[str, Any]) -> None:
             [
                 label,
                 m["samples"],
-                _number(m["seconds_median"], "s"),
-                _number(m["mpx_per_second"], ""),
-                "-" if m["memory_mb"] is None else f"{m['memory_mb']:.0f} MB",
+                number(m["seconds_median"], "s"),
+                number(m["mpx_per_second"], ""),
+                memory(m["memory_mb"]),
             ]
         )
     ways = ("lower", "higher", "lower")
-    best = {(i, j + 2) for j, way in enumerate(ways) for i in _best([v[j] for v in values], way)}
+    marked = best_cells(values, ways, 2)
     options = info["options"]
     done = [name for name in ("fill", "confidence") if options[name]]
     what = f"with {' and '.join(done)}" if done else "matching alone"
@@ -165,7 +151,7 @@ def _cost_table(report: Report, info: Mapping[str, Any]) -> None:
         f"On the clock of this machine, {what}, after loading; memory: the most that a call added "
         "to the process"
     )
-    report.add_table(headers, rows, caption, best=best, right=range(1, 5))
+    report.add_table(headers, rows, caption, best=marked, right=range(1, 5))
 
 
 def _region_table(report: Report, info: Mapping[str, Any], labels: Sequence[str]) -> None:
@@ -175,8 +161,8 @@ def _region_table(report: Report, info: Mapping[str, Any], labels: Sequence[str]
     report.add_text(
         f"Share of the pixels with truth that are off by more than {limit:g} px or unknown, over "
         "the pixels of all pairs; regions overlap. edges, thin, occluded, near and far come from "
-        "the truth (or from masks of the data set), textureless, repetitive, bright and dark from "
-        "the image; reflective, transparent, moving and shadow only from masks."
+        "the truth (or from masks of the data set), "
+        f"{REGIONS}."
     )
     rows, values = [], []
     for name, region in regions.items():
@@ -188,16 +174,16 @@ def _region_table(report: Report, info: Mapping[str, Any], labels: Sequence[str]
             [
                 name,
                 f"{100 * pixels / max(whole, 1):.1f} %",
-                *(_number(v, "%") for v in bad),
-                *(_number(v, "px") for v in errors),
+                *(number(v, "%") for v in bad),
+                *(number(v, "px") for v in errors),
             ]
         )
-    best = set()
+    marked = set()
     count = len(labels)
     for i, line in enumerate(values):
         for start in (0, count):
-            found = _best(line[start : start + count], "lower")
-            best |= {(i, start + j + 2) for j in found}
+            found = best(line[start : start + count], "lower")
+            marked |= {(i, start + j + 2) for j in found}
     headers = ["region", "of the truth", *(f"{x}: bad-{limit:g} %" for x in labels)]
     headers += [f"{x}: EPE px" for x in labels]
     known = ", ".join(f"{x} {100 * r['known']:.1f} %" for x, r in regions["all"].items())
@@ -205,7 +191,7 @@ def _region_table(report: Report, info: Mapping[str, Any], labels: Sequence[str]
         f"All pixels with truth; unknown = wrong for bad-{limit:g}, EPE over the known ones "
         f"(known: {known})"
     )
-    report.add_table(headers, rows, caption, best=best, right=range(1, len(headers)))
+    report.add_table(headers, rows, caption, best=marked, right=range(1, len(headers)))
     groups = [(name, line[:count]) for name, line in zip(regions, values, strict=True)]
     report.add_bars(groups, labels)
 
@@ -224,14 +210,12 @@ def _consistency_table(report: Report, consistency: Mapping[str, Any]) -> None:
     units = ("", "", "%", "%")
     ways = ("lower", "higher", "lower", "higher")
     cells = [
-        [label, *(_number(row[n], unit) for n, unit in zip(names, units, strict=True))]
+        [label, *(number(row[n], unit) for n, unit in zip(names, units, strict=True))]
         for label, row in rows.items()
     ]
-    best = set()
-    for j, (name, way) in enumerate(zip(names, ways, strict=True)):
-        best |= {(i, j + 1) for i in _best([row[name] for row in rows.values()], way)}
+    marked = best_cells([[row[name] for name in names] for row in rows.values()], ways, 1)
     headers = ["method", "inconsistency", "photometric", "left-right %", "measured %"]
-    report.add_table(headers, cells, "Mean of the pairs", best=best, right=range(1, 5))
+    report.add_table(headers, cells, "Mean of the pairs", best=marked, right=range(1, 5))
 
 
 def _picture_caption(info: Mapping[str, Any], sheets: Sequence[Sheet]) -> str:
@@ -249,18 +233,3 @@ def _picture_caption(info: Mapping[str, Any], sheets: Sequence[Sheet]) -> str:
 
 def _run(info: Mapping[str, Any]) -> dict[str, Any]:
     return {**info["source"], **info["options"], "threshold_px": info["threshold_px"]}
-
-
-def _best(values: Sequence[float | None], way: str) -> set[int]:
-    """Indices of the best values; of none where there is no choice."""
-    known = {i: v for i, v in enumerate(values) if v is not None and math.isfinite(v)}
-    if len(known) < 2 or way not in ("lower", "higher"):
-        return set()
-    best = (min if way == "lower" else max)(known.values())
-    return {i for i, v in known.items() if v == best} if len(set(known.values())) > 1 else set()
-
-
-def _number(value: float | None, unit: str) -> str:
-    if value is None or not math.isfinite(value):
-        return "-"
-    return f"{100 * value:.2f}" if unit == "%" else f"{value:.3f}"

@@ -1,10 +1,18 @@
 """The report of one-view methods against stereo, from what result.json says and the pictures."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fathom.viz.compare_parts import (
+    REGIONS,
+    best,
+    best_cells,
+    common_findings,
+    memory,
+    metric_heads,
+    number,
+)
 from fathom.viz.compare_viewer import Sheet
 from fathom.viz.report import Report
 
@@ -64,30 +72,7 @@ def compare_mono_report(info: Mapping[str, Any], frames: Sequence[ShownFrame]) -
 
 
 def _findings(info: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    if info["interrupted"]:
-        found.append(
-            {
-                "message": f"Interrupted: these are the first {info['samples']} of "
-                f"{info['asked_for']} frames."
-            }
-        )
-    for failure in info["failures"][:20]:
-        who = ", ".join(part for part in (failure["sample"], failure["method"]) if part)
-        found.append({"code": "failed", "message": f"{who}: {failure['error']}"})
-    if len(info["failures"]) > 20:
-        found.append(
-            {"message": f"{len(info['failures']) - 20} more failures stand in result.json"}
-        )
-    done = {label: m["samples"] for label, m in info["methods"].items() if m["samples"]}
-    if len(set(done.values())) > 1:
-        counts = ", ".join(f"{label} {count}" for label, count in done.items())
-        found.append(
-            {
-                "message": f"Methods were judged on different frames ({counts}), so their means "
-                "are not of the same; the ranking below counts only frames that all have done"
-            }
-        )
+    found = common_findings(info, "frames", "the ranking below")
     return found + [{"message": note} for note in info["notes"]]
 
 
@@ -131,7 +116,7 @@ def _score_table(
     rows: Mapping[str, Any],
 ) -> None:
     headers = ["method", "aligned", "frames", "known"]
-    headers += [f"{m['name']} {m['unit']}".strip() for m in metrics]
+    headers += metric_heads(metrics)
     values = [[row["values"].get(m["name"]) for m in metrics] for row in rows.values()]
     cells = [
         [
@@ -142,8 +127,9 @@ def _score_table(
         for (label, row), line in zip(rows.items(), values, strict=True)
     ]
     ways = [m["better"] for m in metrics]
-    best = {(i, j + 4) for j, way in enumerate(ways) for i in _best([r[j] for r in values], way)}
-    report.add_table(headers, cells, caption, best=best, right=range(2, len(headers)))
+    report.add_table(
+        headers, cells, caption, best=best_cells(values, ways, 4), right=range(2, len(headers))
+    )
 
 
 def _similarity(report: Report, info: Mapping[str, Any]) -> None:
@@ -162,17 +148,17 @@ def _similarity(report: Report, info: Mapping[str, Any]) -> None:
         for label, row in info["ssim"].items()
     ]
     values = [[row[n] for n in names] for row in info["ssim"].values()]
-    best = {(i, j + 2) for j in range(len(names)) for i in _best([r[j] for r in values], "higher")}
+    marked = best_cells(values, ["higher"] * len(names), 2)
     heads = [n if n.endswith("8-bit") else f"{n}, range of the truth" for n in names]
     report.add_table(
-        ["method", "aligned", *heads], rows, "SSIM, mean of the frames; 1 = alike", best=best,
+        ["method", "aligned", *heads], rows, "SSIM, mean of the frames; 1 = alike", best=marked,
         right=range(2, len(heads) + 2),
     )  # fmt: skip
 
 
 def _properties(report: Report, info: Mapping[str, Any]) -> None:
     labels = [label for label, m in info["methods"].items() if m["samples"]]
-    rows, best = [], set()
+    rows, marked = [], set()
     for i, row in enumerate(info["properties"]):
         values = [row["values"].get(label) for label in labels]
         shown = [_number(v, row["unit"]) for v in values]
@@ -182,39 +168,39 @@ def _properties(report: Report, info: Mapping[str, Any]) -> None:
         unit = f" ({row['unit']})" if row["unit"] and not row["why"] else ""
         told = f"not measured: {row['why']}" if row["why"] else f"{row['text']}; {better}"
         rows.append([f"{row['name']}{unit}", *shown, told])
-        best |= {(i, j + 1) for j in _best(values, row["better"])}
+        marked |= {(i, j + 1) for j in best(values, row["better"])}
     report.add_table(
         ["property", *labels, "what was measured"], rows,
         "From the measurements of this comparison alone, after the alignment of each method; the "
         "best of a row is marked",
-        best=best, right=range(1, len(labels) + 1),
+        best=marked, right=range(1, len(labels) + 1),
     )  # fmt: skip
 
 
 def _groups(report: Report, info: Mapping[str, Any]) -> None:
     labels = [label for label, m in info["methods"].items() if m["samples"]]
-    rows, best = [], set()
+    rows, marked = [], set()
     for i, (name, group) in enumerate(info["groups"].items()):
         values = [group["values"].get(label) for label in labels]
         rows.append([name, group["frames"], *(_number(v, "") for v in values)])
-        best |= {(i, j + 2) for j in _best(values, "lower")}
+        marked |= {(i, j + 2) for j in best(values, "lower")}
     report.add_table(
         ["data set or folder", "frames", *labels], rows,
-        f"{info['headline']} by group, mean of frames", best=best, right=range(1, len(labels) + 2),
+        f"{info['headline']} by group, mean of frames", best=marked,
+        right=range(1, len(labels) + 2),
     )  # fmt: skip
 
 
 def _regions(report: Report, info: Mapping[str, Any]) -> None:
     report.add_text(
         "Regions overlap. near and far are the nearest and farthest quarter of the pixels with "
-        "truth; edges, thin and occluded come from the truth, textureless, repetitive, bright and "
-        "dark from the image; reflective, transparent, moving and shadow only from masks of the "
-        "data. Over the pixels of all frames; errors over the known ones."
+        "truth; edges, thin and occluded come from the truth, "
+        f"{REGIONS}. Over the pixels of all frames; errors over the known ones."
     )
     for quantity, regions in info["regions"].items():
         labels = list(next(iter(regions.values())))
         whole = max(row["pixels"] for row in regions["all"].values())
-        rows, best = [], set()
+        rows, marked = [], set()
         for i, (name, region) in enumerate(regions.items()):
             pixels = max(row["pixels"] for row in region.values())
             errors = [region[x]["error"] if x in region else None for x in labels]
@@ -222,12 +208,12 @@ def _regions(report: Report, info: Mapping[str, Any]) -> None:
             cells = [*(_number(v, "") for v in errors), *(_number(v, "%") for v in wrong)]
             rows.append([name, f"{100 * pixels / max(whole, 1):.1f} %", *cells])
             for start, line in ((2, errors), (2 + len(labels), wrong)):
-                best |= {(i, start + j) for j in _best(line, "lower")}
+                marked |= {(i, start + j) for j in best(line, "lower")}
         limit = "25 %" if quantity == "depth" else f"{info['options']['threshold']:g} px"
         headers = ["region", "of the truth", *(f"{x}: {_UNIT_TEXT[quantity]}" for x in labels)]
         headers += [f"{x}: off by more than {limit} or unknown, %" for x in labels]
         report.add_table(
-            headers, rows, f"{quantity.capitalize()} by region", best=best,
+            headers, rows, f"{quantity.capitalize()} by region", best=marked,
             right=range(1, len(headers)),
         )  # fmt: skip
         groups = [
@@ -241,7 +227,7 @@ def _costs(report: Report, info: Mapping[str, Any]) -> None:
     rows = [
         [
             *(label, m["task"], m["samples"], m["aligned"], _number(m["seconds_median"], "s")),
-            "-" if m["memory_mb"] is None else f"{m['memory_mb']:.0f} MB",
+            memory(m["memory_mb"]),
         ]
         for label, m in info["methods"].items()
     ]
@@ -254,16 +240,5 @@ def _costs(report: Report, info: Mapping[str, Any]) -> None:
     )
 
 
-def _best(values: Sequence[float | None], way: str) -> set[int]:
-    """Indices of the best values; of none where there is no choice."""
-    known = {i: v for i, v in enumerate(values) if v is not None and math.isfinite(v)}
-    if len(known) < 2 or way not in ("lower", "higher") or len(set(known.values())) == 1:
-        return set()
-    best = (min if way == "lower" else max)(known.values())
-    return {i for i, v in known.items() if v == best}
-
-
 def _number(value: float | None, unit: str) -> str:
-    if value is None or not math.isfinite(value):
-        return "-"
-    return f"{100 * value:.2f}" if unit == "%" else f"{value:.4g}"
+    return number(value, unit, ".4g")

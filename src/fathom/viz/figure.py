@@ -40,8 +40,9 @@ def comparison(
     for start in range(0, len(items), columns):
         row = items[start : start + columns]
         blank = [Panel("")] * (columns - len(row))
-        # Only the last panel of a row carries the bar: the scale is the same for all.
-        bars = [i == len(row) - 1 for i in range(len(row))]
+        # Only the last column carries bars: the scale is the same for all, and a bar in a row that
+        # is not full would set the columns behind it apart.
+        bars = [i == columns - 1 for i in range(len(row))]
         panels.append(Panel("") if start else Panel("Left image", pair.left.rgb8))
         for (name, disparity), bar in zip(row, bars, strict=True):
             label = f"{name}  {(captions or {}).get(name, '')}".strip()

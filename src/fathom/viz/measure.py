@@ -73,8 +73,11 @@ def measure_picture(
 def value(metres: float, sigma: float) -> str:
     """A length with its error bar in one unit: 2.345, 0.012 -> "2.345 +- 0.012 m".
 
-    Two significant digits of the error bar decide where both are cut.
+    Two significant digits of the error bar decide where both are cut; without one (NaN) four of the
+    length.
     """
+    if np.isnan(sigma):
+        return length(metres)
     scale, unit = (1.0, "m") if abs(metres) >= 1 or sigma >= 1 else (100.0, "cm")
     if abs(metres) < 0.1 and sigma < 0.1:
         scale, unit = 1000.0, "mm"

@@ -156,9 +156,9 @@ def captures_of_results(folders: Sequence[Path]) -> Iterator[Capture]:
             inner = sorted(p.parent for p in folder.glob(f"*/{RESULT}")) or [folder]
         for one in inner:
             result = read_result(one)
-            if result.rig is None:
+            if result.rig is None or result.disparity is None:
                 raise InputError(
-                    "holds no metres: it was made without a calibration",
+                    "holds no metres: it was made without a calibration, or of one image",
                     file=one,
                     field="rig",
                     remedy="run `fathom depth` again with --calib FILE",

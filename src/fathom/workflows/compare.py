@@ -23,6 +23,7 @@ from fathom.workflows.compare_judge import Verdict, judge, regions_of
 from fathom.workflows.compare_methods import Matcher, Method, build, methods_of, timed, warm
 from fathom.workflows.compare_tables import Tables, comparison_info
 from fathom.workflows.compare_totals import MethodTotals
+from fathom.workflows.csv_files import CsvFiles
 from fathom.workflows.depth import SILENT, Listener, limits, warm_up
 
 FILES = {
@@ -144,7 +145,8 @@ def compare(
         warm_up(method.name, listener)
     with result_folder(out) as staging:
         interrupted = False
-        with Tables(staging, rules) as tables:
+        with CsvFiles() as files:
+            tables = Tables(files, staging, rules)
             try:
                 job.run(cases, tables, advance)
             except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """What methods are compared on: pairs of one's own, with or without truth, or a data set."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 
 from fathom.combine.check import check_pair
 from fathom.core.arrays import Array
-from fathom.core.errors import FathomError, InputError, UsageError
+from fathom.core.errors import InputError, UsageError
 from fathom.core.maps import Disparity
 from fathom.core.sample import MonoSample, StereoSample
 from fathom.data.dataset import Dataset
@@ -19,6 +19,7 @@ from fathom.eval.regions import with_visible
 from fathom.geometry.resize import resize_disparity
 from fathom.io.files import in_file
 from fathom.io.pairing import FoundPairs, PairFiles
+from fathom.workflows.compare_inputs import Inputs, inputs_of_files
 from fathom.workflows.pairs import PairOptions, load_pair
 from fathom.workflows.truths import truth_files
 
@@ -35,27 +36,8 @@ class Loaded:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class Cases:
-    """Named samples that are read when asked for. failed: those that cannot even be tried."""
-
-    source: dict[str, Any]
-    names: Sequence[str]
-    load: Callable[[int], Loaded]
-    failed: tuple[tuple[str, FathomError], ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def limited(self, count: int | None) -> Iterator[int]:
-        """Indices of `count` samples, evenly spread over all; of all without a count."""
-        return evenly(len(self), count)
-
-
-def evenly(total: int, count: int | None) -> Iterator[int]:
-    """`count` of the indices below `total`, evenly spread; all of them without a count."""
-    number = total if count is None else min(count, total)
-    return (i * total // number for i in range(number))
+Cases = Inputs[Loaded]
+"""Named samples that are read when asked for."""
 
 
 def cases_of_files(
@@ -84,17 +66,7 @@ def cases_of_files(
         loaded = _own_pair(pair, file, options, encoding, scale)
         return _checked(loaded) if check else loaded
 
-    lonely = tuple(
-        (path.name, InputError("has no partner in the other folder", file=path))
-        for path in found.lonely
-    )
-    source = {
-        "format": "images",
-        "left": [str(pair.left) for pair in found.pairs[:1]],
-        "truth": None if files is None else [str(files[0])],
-        "truth_encoding": encoding,
-    }
-    return Cases(source, [pair.name for pair in found.pairs], load, lonely)
+    return inputs_of_files(found, files, {"truth_encoding": encoding}, load)
 
 
 def _own_pair(

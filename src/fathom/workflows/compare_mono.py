@@ -28,11 +28,13 @@ from fathom.workflows.compare_mono_align import (
     anchor_of_truth,
     placed,
 )
+from fathom.workflows.compare_mono_clips import ClipAnswers
 from fathom.workflows.compare_mono_frames import Frame, Frames
 from fathom.workflows.compare_mono_judge import MonoTotals, MonoVerdict, headline, judge_placed
 from fathom.workflows.compare_mono_show import badness, shown_frame
 from fathom.workflows.compare_mono_tables import MonoTables, mono_info
 from fathom.workflows.compare_properties import by_group, properties
+from fathom.workflows.csv_files import CsvFiles
 from fathom.workflows.depth import SILENT, Listener, limits, warm_up
 
 FILES = {
@@ -73,6 +75,11 @@ class CompareMonoOptions:
         6, "show so many frames: the worst, the best and some in the middle", metavar="N"
     )
     limit: int | None = option(None, "take N frames, evenly spread over all", metavar="N")
+    clip: int = option(
+        100,
+        "frames of a sequence that a model of whole videos sees together; 1 = each frame alone",
+        metavar="N",
+    )
     max_disparity: int | None = option(
         None,
         "stereo methods search below this disparity in pixels (default: from the rig or the width)",
@@ -90,6 +97,7 @@ class CompareMonoOptions:
         checks = (
             ("pictures", 0 <= self.pictures <= MAX_PICTURES, f"0 to {MAX_PICTURES}"),
             ("limit", self.limit is None or self.limit >= 1, "1 or more"),
+            ("clip", self.clip >= 1, "1 or more"),
             ("threshold", self.threshold > 0, "above 0"),
             ("align", self.align in ("truth", "stereo"), "truth or stereo"),
         )
@@ -135,7 +143,8 @@ def compare_mono(
     job.build()
     with result_folder(out) as staging:
         interrupted = False
-        with MonoTables(staging, options.threshold) as tables:
+        with CsvFiles() as files:
+            tables = MonoTables(files, staging, options.threshold)
             try:
                 job.run(frames, tables, advance)
             except KeyboardInterrupt:
@@ -188,7 +197,9 @@ class _Job:
         """All frames, one after the other."""
         for name, error in frames.failed:
             self.failed(name, "", error)
-        for index in frames.limited(self.options.limit):
+        indices = list(frames.limited(self.options.limit))
+        self.clips = ClipAnswers(frames, indices, self.options.clip)
+        for index in indices:
             name = frames.names[index]
             advance(name)
             try:
@@ -200,16 +211,22 @@ class _Job:
             except MemoryError:
                 self.failed(name, "", ResourceError("not enough memory to read it"))
                 continue
-            self._frame(name, frame, found, tables)
+            self._frame(index, frame, found, tables)
+        for label, count in self.clips.together.items():
+            if count > 1:
+                self._note("all", f"{label}: sees up to {count} frames of a sequence together")
 
-    def _frame(self, name: str, frame: Frame, found: Mapping[str, Any], tables: MonoTables) -> None:
+    def _frame(
+        self, index: int, frame: Frame, found: Mapping[str, Any], tables: MonoTables
+    ) -> None:
+        name = self.clips.name(index)
         for note in frame.notes:
             self._note(name, note)
         verdicts: dict[str, MonoVerdict] = {}
         anchor = anchor_of_truth(frame) if self.options.align == "truth" else None
         for label in self.estimators:
             try:
-                verdict, answer = self._verdict(label, name, frame, found, anchor)
+                verdict, answer = self._verdict(label, index, frame, found, anchor)
                 if anchor is None and isinstance(answer, Disparity):
                     anchor = anchor_of_stereo(label, answer, frame)
             except FathomError as error:
@@ -241,11 +258,12 @@ class _Job:
     def _verdict(
         self,
         label: str,
-        name: str,
+        index: int,
         frame: Frame,
         found: Mapping[str, Any],
         anchor: Anchor | None,
     ) -> tuple[MonoVerdict, Answer]:
+        name = self.clips.name(index)
         estimator, task = self.estimators[label], self.totals[label].task
         if task == "stereo" and frame.pair is None:
             raise UsageError("is a single view, and a stereo method needs a pair", field="frame")
@@ -253,7 +271,10 @@ class _Job:
         if label not in self.warmed:
             self.warmed.add(label)
             _warm(estimator, frame, task)
-        answer, seconds, memory = clocked(estimator, inputs)
+        if entry(self.methods[label].name).clip:
+            answer, seconds, memory = self.clips.answer(label, estimator, frame.view, index)
+        else:
+            answer, seconds, memory = clocked(estimator, inputs)
         if isinstance(answer, Disparity):
             for note in limits(answer):
                 self._note(name, f"{label}: {note}")

@@ -1,6 +1,6 @@
 """What one-view methods are compared with stereo on: frames with a truth in disparity or depth."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +9,7 @@ import numpy as np
 
 from fathom.core.arrays import Array
 from fathom.core.camera import StereoRig
-from fathom.core.errors import FathomError, InputError, UsageError
+from fathom.core.errors import UsageError
 from fathom.core.maps import Depth, Disparity
 from fathom.core.pair import StereoPair, View
 from fathom.core.sample import MonoSample, StereoSample
@@ -20,7 +20,8 @@ from fathom.eval.regions import regions as stereo_regions
 from fathom.geometry.resize import nearest_indices
 from fathom.io.files import in_file
 from fathom.io.pairing import FoundPairs, PairFiles
-from fathom.workflows.compare_cases import Loaded, dense, evenly, prepared
+from fathom.workflows.compare_cases import Loaded, dense, prepared
+from fathom.workflows.compare_inputs import Inputs, inputs_of_files
 from fathom.workflows.pairs import PairOptions, load_pair
 from fathom.workflows.truths import truth_files
 
@@ -28,6 +29,13 @@ TruthKind = Literal["disparity", "depth"]
 TRUTHS: tuple[TruthKind, ...] = ("disparity", "depth")
 _EDGE = 0.1  # a window whose depths differ by more than this share holds a depth edge
 _EDGE_SIDE = 9
+_VIDEOS = frozenset(
+    {
+        "driving", "flyingthings3d", "kitti-raw", "monkaa", "scannet", "sceneflow", "sintel",
+        "spring", "tartanair", "tum-rgbd", "virtual-kitti-2",
+    }
+)  # fmt: skip
+"""Data sets whose samples are the frames of videos, a folder of names each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,21 +110,8 @@ def _steps(positive: Array) -> Array:
     return edges
 
 
-@dataclass(frozen=True, eq=False)
-class Frames:
-    """Named frames that are read when asked for; as `compare_cases.Cases`."""
-
-    source: dict[str, Any]
-    names: Sequence[str]
-    load: Callable[[int], Frame]
-    failed: tuple[tuple[str, FathomError], ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def limited(self, count: int | None) -> Iterator[int]:
-        """Indices of `count` frames, evenly spread over all; of all without a count."""
-        return evenly(len(self), count)
+Frames = Inputs[Frame]
+"""Named frames that are read when asked for."""
 
 
 @dataclass(frozen=True)
@@ -163,18 +158,8 @@ def frames_of_files(found: FoundPairs, truth: TruthFiles, options: PairOptions) 
             return _own_view(found.pairs[index], file, truth)
         return _own_pair(found.pairs[index], file, truth, options)
 
-    lonely = tuple(
-        (path.name, InputError("has no partner in the other folder", file=path))
-        for path in found.lonely
-    )
-    source = {
-        "format": "images",
-        "left": [str(pair.left) for pair in found.pairs[:1]],
-        "truth": None if files is None else [str(files[0])],
-        "truth_kind": truth.kind,
-        "truth_encoding": truth.encoding,
-    }
-    return Frames(source, [pair.name for pair in found.pairs], load, lonely)
+    told = {"truth_kind": truth.kind, "truth_encoding": truth.encoding}
+    return inputs_of_files(found, files, told, load)
 
 
 def _own_view(files: PairFiles, truth: Path | None, how: TruthFiles) -> Frame:
@@ -273,7 +258,12 @@ def frames_of_datasets(
         "root": ", ".join(str(root) for root in roots),
         "split": ", ".join(dict.fromkeys(dataset.split for dataset in sets)),
     }
-    return Frames(source, names, load)
+    videos = {i for i, dataset in enumerate(sets) if dataset.format in _VIDEOS}
+    clips = [
+        (name.rpartition("/")[0] or labels[which]) if which in videos else ""
+        for name, (which, _) in zip(names, places, strict=True)
+    ]
+    return Frames(source, names, load, clips=clips)
 
 
 def _labels(roots: Sequence[Path]) -> list[str]:

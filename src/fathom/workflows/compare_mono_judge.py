@@ -23,6 +23,7 @@ from fathom.eval.tally import Tally, Totals
 from fathom.eval.windows import RegionRow, region_rows, worst_windows
 from fathom.workflows.compare_mono_align import Placed
 from fathom.workflows.compare_mono_frames import Frame
+from fathom.workflows.compare_totals import Series
 
 OFF = 0.25
 """Relative error of a depth above which a pixel is called wrong, near what delta < 1.25 asks."""
@@ -116,7 +117,8 @@ def _scores(estimate: Disparity | Depth, frame: Frame, chosen: Protocol) -> tupl
 
 
 class MonoTotals:
-    """One method over the frames so far: sums and a few numbers each, never a map."""
+    """One method over the frames so far: sums and a few numbers each, never a map. numbers: what is
+    kept of each frame; `series`, `mean` and `median` are theirs."""
 
     def __init__(self, task: str, threshold: float) -> None:
         self.task = task
@@ -126,17 +128,19 @@ class MonoTotals:
         self._threshold = threshold
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._regions: dict[tuple[str, str], list[float]] = {}
-        self._series: dict[str, list[float]] = {}
-        self._count = 0
+        self.numbers = Series()
+        self.series, self.mean, self.median = (
+            self.numbers.series, self.numbers.mean, self.numbers.median
+        )  # fmt: skip
 
     def add(self, verdict: MonoVerdict | None) -> None:
         """Takes the next frame in; None where the method failed on it."""
-        self._count += 1
+        self.numbers.begin()
         if verdict is None:
             return
         self.done += 1
         self.how[verdict.placed.how] = self.how.get(verdict.placed.how, 0) + 1
-        self._put("seconds", verdict.seconds)
+        self.numbers.put("seconds", verdict.seconds)
         if verdict.memory_mb is not None:
             self.memory_mb = max(self.memory_mb or 0.0, verdict.memory_mb)
         for quantity, scores in verdict.scores.items():
@@ -146,14 +150,14 @@ class MonoTotals:
                 self._tallies.setdefault(key, Tally(chosen, one.mask)).add(one)
             for name in (chosen.metrics[0], "boundary-f1", "flying"):
                 if name in scores[0].values:
-                    self._put(f"{quantity} {name}", scores[0].values[name])
+                    self.numbers.put(f"{quantity} {name}", scores[0].values[name])
             for row in verdict.regions[quantity]:
                 if row.pixels:
                     self._add_region(quantity, row)
         for name, found in verdict.similarity.items():
-            self._put(f"ssim {name}", found.score)
-            self._put(f"ssim left out {name}", found.left_out)
-            self._put(f"ssim range {name}", found.data_range)
+            self.numbers.put(f"ssim {name}", found.score)
+            self.numbers.put(f"ssim left out {name}", found.left_out)
+            self.numbers.put(f"ssim range {name}", found.data_range)
 
     def _add_region(self, quantity: str, row: RegionRow) -> None:
         known = row.known * row.pixels
@@ -161,31 +165,7 @@ class MonoTotals:
         new = (1.0, row.pixels, error, row.bad * row.pixels, known)
         sums = self._regions.setdefault((quantity, row.name), [0.0] * 5)
         self._regions[quantity, row.name] = [a + b for a, b in zip(sums, new, strict=True)]
-        self._put(f"{quantity} region {row.name}", row.error)
-
-    def _put(self, key: str, value: float) -> None:
-        series = self._series.setdefault(key, [])
-        series.extend([math.nan] * (self._count - 1 - len(series)))
-        series.append(value)
-
-    def series(self, key: str) -> Array:
-        """A number of every frame in their order, NaN where there is none."""
-        values = np.full(self._count, np.nan)
-        found = self._series.get(key, [])
-        values[: len(found)] = found
-        return values
-
-    def mean(self, key: str) -> float | None:
-        """The mean of the frames that have the number; None where none has."""
-        values = self.series(key)
-        values = values[np.isfinite(values)]
-        return float(values.mean()) if values.size else None
-
-    def median(self, key: str) -> float | None:
-        """The median of the frames that have the number; None where none has."""
-        values = self.series(key)
-        values = values[np.isfinite(values)]
-        return float(np.median(values)) if values.size else None
+        self.numbers.put(f"{quantity} region {row.name}", row.error)
 
     def masks(self, quantity: str) -> tuple[str, ...]:
         """The masks that were judged, in the protocol's order."""

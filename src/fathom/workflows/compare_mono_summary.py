@@ -6,7 +6,7 @@ import numpy as np
 
 from fathom.eval.windows import RegionRow
 from fathom.workflows.compare_mono_judge import MonoTotals, headline
-from fathom.workflows.compare_summary import ranking
+from fathom.workflows.compare_summary import ranking, times_of
 from fathom.workflows.compare_totals import difference, ranked
 
 _NOTABLE = 1.5
@@ -38,7 +38,7 @@ def mono_summary(totals: Mapping[str, MonoTotals], failed: Mapping[str, str]) ->
         found += _against(done, key, quantity)
         for label in order:
             found += _of_method(label, done[label].regions(quantity), measure.name)
-    found += _times(done)
+    found += times_of(done, "frame")
     return found + [f"{label} answered on no frame: {why}." for label, why in failed.items()]
 
 
@@ -101,17 +101,3 @@ def _of_method(label: str, rows: Mapping[str, RegionRow], name: str) -> list[str
     if not parts:
         return []
     return [f"{label}: {'; '.join(parts)}, against {whole.error:.3g} over all ({name} by region)."]
-
-
-def _times(totals: Mapping[str, MonoTotals]) -> list[str]:
-    medians = {label: t.median("seconds") for label, t in totals.items()}
-    known = {label: value for label, value in medians.items() if value is not None}
-    if len(known) < 2:
-        return []
-    order = sorted(known, key=lambda label: known[label])
-    first, last = order[0], order[-1]
-    ratio = known[last] / max(known[first], 1e-9)
-    return [
-        f"{first} is the fastest (median {known[first]:.3g} s a frame); {last} takes {ratio:.1f} "
-        f"times as long ({known[last]:.3g} s)."
-    ]

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from fathom.catalog import entry, settings
@@ -23,13 +22,13 @@ from fathom.workflows.depth import versions
 
 
 class MonoTables:
-    """scores.csv and regions.csv, written as frames come: nothing of them is kept."""
+    """scores.csv and regions.csv, written as frames come: nothing of them is kept. files: what
+    closes them."""
 
-    def __init__(self, folder: Path, threshold: float) -> None:
+    def __init__(self, files: CsvFiles, folder: Path, threshold: float) -> None:
         metrics = [m for q in QUANTITIES for m in rules(q, threshold).metrics]
         self._metrics = tuple(dict.fromkeys(metrics))
-        self._files = CsvFiles()
-        self._scores = self._files.open(
+        self._scores = files.open(
             folder / "scores.csv",
             (
                 *("frame", "method", "task", "quantity", "protocol", "mask", "aligned", "fit"),
@@ -37,24 +36,13 @@ class MonoTables:
                 *("seconds", "memory-mb"),
             ),
         )
-        self._regions = self._files.open(
+        self._regions = files.open(
             folder / "regions.csv",
             (
                 *("frame", "method", "quantity", "region", "pixels", "share", "error", "bad"),
                 "known",
             ),
         )
-
-    def __enter__(self) -> "MonoTables":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._files.close()
 
     def add(self, frame: str, verdicts: Mapping[str, MonoVerdict]) -> None:
         """The lines of one frame."""

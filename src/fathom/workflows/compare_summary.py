@@ -7,7 +7,14 @@ import numpy as np
 
 from fathom.eval.measures import Measure
 from fathom.eval.protocol import Protocol
-from fathom.workflows.compare_totals import LEAST_PAIRS, HasSeries, MethodTotals, difference, ranked
+from fathom.workflows.compare_totals import (
+    LEAST_PAIRS,
+    HasMedians,
+    HasSeries,
+    MethodTotals,
+    difference,
+    ranked,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ def summary(totals: Mapping[str, MethodTotals], rules: Protocol, threshold: floa
     found = _best(totals, rules)
     for label in totals:
         found += _of_method(label, totals, threshold)
-    found += _times(totals)
+    found += times_of(totals, "pair")
     return found
 
 
@@ -179,7 +186,8 @@ def _clear(
     return abs(mine - other) > _CLEAR * max(mine, other)
 
 
-def _times(totals: Mapping[str, MethodTotals]) -> list[str]:
+def times_of(totals: Mapping[str, HasMedians], noun: str) -> list[str]:
+    """Which method is the fastest and which the slowest, if there are two. noun: of one input."""
     medians = {label: t.median("seconds") for label, t in totals.items()}
     known = {label: value for label, value in medians.items() if value is not None}
     if len(known) < 2:
@@ -187,5 +195,5 @@ def _times(totals: Mapping[str, MethodTotals]) -> list[str]:
     order = sorted(known, key=lambda label: known[label])
     first, last = order[0], order[-1]
     ratio = known[last] / max(known[first], 1e-9)
-    text = f"{first} is the fastest (median {known[first]:.3g} s a pair)"
+    text = f"{first} is the fastest (median {known[first]:.3g} s a {noun})"
     return [f"{text}; {last} takes {ratio:.1f} times as long ({known[last]:.3g} s)."]

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,12 @@ _CONSISTENCY_COLUMNS = ("inconsistency", "photometric", "left-right", "measured"
 
 
 class Tables:
-    """scores.csv and regions.csv, written as samples come: nothing of them is kept."""
+    """scores.csv and regions.csv, written as samples come: nothing of them is kept. files: what
+    closes them."""
 
-    def __init__(self, folder: Path, rules: Protocol) -> None:
+    def __init__(self, files: CsvFiles, folder: Path, rules: Protocol) -> None:
         self._metrics = tuple(m.name for m in rules.measures)
-        self._files = CsvFiles()
-        self._scores = self._files.open(
+        self._scores = files.open(
             folder / "scores.csv",
             (
                 *("sample", "method", "protocol", "mask", "pixels", "known", *self._metrics),
@@ -34,21 +33,10 @@ class Tables:
                 *("seconds", "memory-mb"),
             ),
         )
-        self._regions = self._files.open(
+        self._regions = files.open(
             folder / "regions.csv",
             ("sample", "method", "region", "pixels", "share", "bad", "epe", "known"),
         )
-
-    def __enter__(self) -> "Tables":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._files.close()
 
     def add(self, sample: str, verdicts: Mapping[str, Verdict]) -> None:
         """The lines of one sample."""

@@ -3,7 +3,7 @@
 import math
 import typing
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,63 +51,39 @@ class Difference:
 class HasSeries(typing.Protocol):
     """Whatever keeps a number of every sample."""
 
-    def series(self, key: str) -> Array: ...
+    @property
+    def series(self) -> Callable[[str], Array]: ...
 
 
-class MethodTotals:
-    """One method over the samples so far."""
+@typing.runtime_checkable
+class HasMedians(typing.Protocol):
+    """Whatever tells the median of a number over the samples."""
 
-    def __init__(self, protocol: Protocol) -> None:
-        self._protocol = protocol
-        self._tallies: dict[str, Tally] = {}
-        self._regions: dict[str, list[float]] = {}
-        self._series: dict[str, array[float]] = {}
+    @property
+    def median(self) -> Callable[[str], float | None]: ...
+
+
+class Series:
+    """Numbers of the samples so far by name, each in the samples' order."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, array[float]] = {}
         self._count = 0
-        self.done = 0
-        self.memory_mb: float | None = None
 
-    def add(self, verdict: Verdict | None) -> None:
-        """Takes the next sample in; None where the method failed on it. Every method of a
-        comparison is given every sample, so that their numbers can be paired."""
+    def begin(self) -> None:
+        """The next sample begins: what is put from here on is its."""
         self._count += 1
-        if verdict is None:
-            return
-        self.done += 1
-        self._put("seconds", verdict.run.seconds)
-        self._put("pixels", float(verdict.disparity.values.size))
-        if verdict.run.memory_mb is not None:
-            self.memory_mb = max(self.memory_mb or 0.0, verdict.run.memory_mb)
-        for scores in verdict.scores:
-            tally = self._tallies.setdefault(scores.mask, Tally(self._protocol, scores.mask))
-            tally.add(scores)
-        if verdict.scores:
-            first = verdict.scores[0]
-            self._put("headline", first.values[self._protocol.metrics[0]])
-        for row in verdict.regions:
-            sums = self._regions.setdefault(row.name, [0.0] * 5)
-            if row.pixels:
-                known = row.known * row.pixels
-                error = row.epe * known if known else 0.0
-                new = (1.0, row.pixels, row.bad * row.pixels, error, known)
-                self._regions[row.name] = [a + b for a, b in zip(sums, new, strict=True)]
-                self._put(f"region {row.name}", row.bad)
-        if verdict.similarity is not None:
-            self._put("ssim", verdict.similarity.score)
-            self._put("ssim range", verdict.similarity.data_range)
-            self._put("ssim left out", verdict.similarity.left_out)
-        if verdict.consistency is not None:
-            for name in CONSISTENCY:
-                self._put(name, getattr(verdict.consistency, name))
 
-    def _put(self, key: str, value: float) -> None:
-        series = self._series.setdefault(key, array("d"))
+    def put(self, key: str, value: float) -> None:
+        """A number of the sample that has begun."""
+        series = self._numbers.setdefault(key, array("d"))
         series.extend([math.nan] * (self._count - 1 - len(series)))
         series.append(value)
 
     def series(self, key: str) -> Array:
         """A number of every sample in their order, NaN where there is none."""
         values = np.full(self._count, np.nan)
-        found = self._series.get(key)
+        found = self._numbers.get(key)
         if found is not None:
             values[: len(found)] = found
         return values
@@ -123,6 +99,55 @@ class MethodTotals:
         values = self.series(key)
         values = values[np.isfinite(values)]
         return float(np.median(values)) if values.size else None
+
+
+class MethodTotals:
+    """One method over the samples so far. numbers: what is kept of each; `series`, `mean` and
+    `median` are theirs."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self._tallies: dict[str, Tally] = {}
+        self._regions: dict[str, list[float]] = {}
+        self.numbers = Series()
+        self.series, self.mean, self.median = (
+            self.numbers.series, self.numbers.mean, self.numbers.median
+        )  # fmt: skip
+        self.done = 0
+        self.memory_mb: float | None = None
+
+    def add(self, verdict: Verdict | None) -> None:
+        """Takes the next sample in; None where the method failed on it. Every method of a
+        comparison is given every sample, so that their numbers can be paired."""
+        self.numbers.begin()
+        if verdict is None:
+            return
+        self.done += 1
+        self.numbers.put("seconds", verdict.run.seconds)
+        self.numbers.put("pixels", float(verdict.disparity.values.size))
+        if verdict.run.memory_mb is not None:
+            self.memory_mb = max(self.memory_mb or 0.0, verdict.run.memory_mb)
+        for scores in verdict.scores:
+            tally = self._tallies.setdefault(scores.mask, Tally(self._protocol, scores.mask))
+            tally.add(scores)
+        if verdict.scores:
+            first = verdict.scores[0]
+            self.numbers.put("headline", first.values[self._protocol.metrics[0]])
+        for row in verdict.regions:
+            sums = self._regions.setdefault(row.name, [0.0] * 5)
+            if row.pixels:
+                known = row.known * row.pixels
+                error = row.epe * known if known else 0.0
+                new = (1.0, row.pixels, row.bad * row.pixels, error, known)
+                self._regions[row.name] = [a + b for a, b in zip(sums, new, strict=True)]
+                self.numbers.put(f"region {row.name}", row.bad)
+        if verdict.similarity is not None:
+            self.numbers.put("ssim", verdict.similarity.score)
+            self.numbers.put("ssim range", verdict.similarity.data_range)
+            self.numbers.put("ssim left out", verdict.similarity.left_out)
+        if verdict.consistency is not None:
+            for name in CONSISTENCY:
+                self.numbers.put(name, getattr(verdict.consistency, name))
 
     def masks(self) -> tuple[str, ...]:
         """The masks that were judged, in the protocol's order."""

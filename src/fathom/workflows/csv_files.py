@@ -3,11 +3,12 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import TextIO
 
 
 class CsvFiles:
-    """Open CSV files, closed together."""
+    """Open CSV files, closed together at the end of the `with` block."""
 
     def __init__(self) -> None:
         self._files: list[TextIO] = []
@@ -20,7 +21,14 @@ class CsvFiles:
         writer.writeheader()
         return writer
 
-    def close(self) -> None:
-        """Writes out what is left."""
+    def __enter__(self) -> "CsvFiles":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for file in self._files:
             file.close()

@@ -75,14 +75,20 @@ class MonoOptions:
     )
     smooth: bool = option(False, "frames of one video: smooth along the optical flow")
     every: int = option(1, "take only each so many-th frame of a video", metavar="N")
+    cloud_frame: int = option(
+        0,
+        "of a video, the frame whose cloud is written, counted from 0 in those taken",
+        metavar="N",
+    )
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("batch", "every"):
-            if getattr(self, name) < 1:
+        for name, least in (("batch", 1), ("every", 1), ("cloud_frame", 0)):
+            if getattr(self, name) < least:
                 raise UsageError(
-                    "is below 1", field=name, value=getattr(self, name), expected="1 or more"
-                )
+                    f"is below {least}", field=name.replace("_", "-"), value=getattr(self, name),
+                    expected=f"{least} or more",
+                )  # fmt: skip
         self.cloud()
 
     def cloud(self) -> CloudOptions:
@@ -121,7 +127,7 @@ class Job:
     def asked(self, file: Path, anchors: Path | None) -> dict[str, Any]:
         """What decides an image's result: files by size and time of change, and all options."""
         kept = asdict(self.options)
-        for name in ("batch", "overwrite", "threads"):
+        for name in ("batch", "overwrite", "threads", "cloud_frame"):
             kept.pop(name)
         return {
             "image": _stamp(file),
@@ -210,7 +216,7 @@ def estimate_of(
         listener.tell(f"aligned to {fit.how}: {fit.fit}")
     depth = fit.depth if fit is not None else result if isinstance(result, Depth) else None
     warnings = list(loaded.notes)
-    missing = _missing(loaded, depth, found.camera is None)
+    missing = missing_of(loaded, depth, found.camera is None)
     cloud = None
     if depth is not None and found.camera is not None:
         listener.tell(f"intrinsics: {found.how} (fx {found.camera.fx:.1f} px)")
@@ -298,7 +304,7 @@ def _certain(found: Depth | RelativeDepth, least: float) -> Depth | RelativeDept
     return replace(found, values=np.where(unsure, np.float32(np.nan), found.values))
 
 
-def _missing(loaded: LoadedImage, depth: Depth | None, no_camera: bool) -> list[str]:
+def missing_of(loaded: LoadedImage, depth: Depth | None, no_camera: bool) -> list[str]:
     """What there is not, and what would give it."""
     if depth is None:
         return [

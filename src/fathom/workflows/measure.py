@@ -1,27 +1,30 @@
 """Measuring in a result folder: points, boxes, masks and lengths, and a picture of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fathom.core.arrays import Array, Bool, UInt8
-from fathom.core.camera import StereoRig
+from fathom.core.camera import Camera, StereoRig
 from fathom.core.errors import FathomError, InputError, UsageError
 from fathom.core.maps import Depth
 from fathom.geometry.measuring import (
     RIG_ERROR,
     LengthMeasure,
     ObjectMeasure,
+    Optics,
     PointMeasure,
     measure_length,
     measure_object,
     measure_point,
     nearest_measured,
 )
+from fathom.geometry.project import rays
 from fathom.io.files import in_file
 from fathom.io.result import Result, read_result
+from fathom.workflows.mono_camera import NO_CAMERA
 
 Pixel = tuple[int, int]
 Box = tuple[int, int, int, int]
@@ -57,7 +60,7 @@ class Measured:
     folder: Path
     result: Result
     depth: Depth
-    rig: StereoRig
+    rig: Optics
     measures: tuple[Measure, ...]
     notes: tuple[tuple[int, str], ...] = ()
 
@@ -67,17 +70,18 @@ class Measured:
         for number, measure in enumerate(self.measures, 1):
             notes = [text for i, text in self.notes if i == number]
             found.append({**measure_dict(measure), "notes": notes})
+        whose = "left camera" if isinstance(self.rig, StereoRig) else "camera"
         return {
             "folder": str(self.folder),
-            "frame": "left camera: x right, y down, z forward",
+            "frame": f"{whose}: x right, y down, z forward",
             "measures": found,
         }
 
 
 def measure(folder: Path, wishes: Wishes, *, rig_error: float = RIG_ERROR) -> Measured:
-    """Measures in the result that `fathom depth` wrote to `folder`.
+    """Measures in the result that `fathom depth` wrote to `folder`, of a pair or of one image.
 
-    rig_error: pixels of disparity by which the rig is taken to be off.
+    rig_error: pixels of disparity by which the rig is taken to be off; of one image it is not used.
 
     Raises `UsageError` for pixels outside the image or a negative error, `InputError` for a folder
     without metres, a point that is unknown, or a region in which too little was measured.
@@ -142,14 +146,16 @@ def read_mask(file: Path, shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
 
 
 def left_image(found: Measured) -> UInt8[np.ndarray, "h w 3"]:
-    """The left image of the result, or its depth in colours where the image is not to be had.
+    """The left (or the one) image of the result, or its depth in colours where that is not to be
+    had.
 
     left.png of the folder (pairs that were rectified or scaled), else the file that was matched.
     """
     from fathom.io.images import read_view
     from fathom.viz.color import depth_scale
 
-    named = (found.result.info.get("inputs") or {}).get("left")
+    inputs = found.result.info.get("inputs") or {}
+    named = inputs.get("left", inputs.get("image"))
     for file in (found.folder / "left.png", None if named is None else Path(str(named))):
         if file is None or not file.is_file():
             continue
@@ -222,7 +228,10 @@ def _common(m: PointMeasure | ObjectMeasure) -> dict[str, Any]:
     }
 
 
-def _metres(folder: Path, result: Result) -> tuple[Depth, StereoRig]:
+def _metres(folder: Path, result: Result) -> tuple[Depth, Optics]:
+    """Depth in metres, and the rig or camera that saw it."""
+    if result.disparity is None:
+        return _of_one_image(folder, result)
     if result.rig is None:
         raise InputError(
             "holds no metres: it was made without a calibration",
@@ -231,6 +240,30 @@ def _metres(folder: Path, result: Result) -> tuple[Depth, StereoRig]:
             remedy="run `fathom depth` again with --calib FILE, or with --focal and --baseline",
         )
     return result.depth or result.disparity.to_depth(result.rig), result.rig
+
+
+def _of_one_image(folder: Path, result: Result) -> tuple[Depth, Camera]:
+    depth, camera = result.depth, result.camera
+    if depth is None:
+        raise InputError(
+            "holds no metres: it is relative depth of one image",
+            file=folder,
+            field="depth",
+            remedy="run `fathom depth` again with --align FILE, --known-size or --ground, or with "
+            "a metric model",
+        )
+    if camera is None:
+        raise InputError(
+            "tells no focal length, so that distances and sizes are unknown",
+            file=folder, field="camera", remedy=f"run `fathom depth` again and {NO_CAMERA}",
+        )  # fmt: skip
+    if camera.distortion:
+        rows, columns = np.indices(depth.shape).reshape(2, -1).astype(np.float64)
+        seen = np.isfinite(rays(np.stack([columns, rows], axis=1), camera)).all(axis=1)
+        depth = replace(
+            depth, values=np.where(seen.reshape(depth.shape), depth.values, np.float32(np.nan))
+        )
+    return depth, camera
 
 
 def _notes(measure: Measure, depth: Depth) -> list[str]:

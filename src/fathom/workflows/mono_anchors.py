@@ -236,12 +236,12 @@ def _required(found: FoundCamera, what: str) -> Camera:
 def _of_file(
     file: Path, size: tuple[int, int], found: FoundCamera, options: AlignOptions
 ) -> tuple[Anchors, str]:
-    from fathom.io.points import is_points, read_points
+    from fathom.io.points import CLOUD_SUFFIX, is_points, read_points, read_points_of
 
     if file.is_dir():
         return _of_result(file, size)
-    if file.suffix.lower() == ".ply" and options.align_kind in (None, "points"):
-        return _of_cloud(file, _required(found, "align")), f"the cloud {file}"
+    if file.suffix.lower() == CLOUD_SUFFIX and options.align_kind in (None, "points"):
+        return read_points_of(file, _required(found, "align")), f"the cloud {file}"
     if options.align_kind == "points" or (options.align_kind is None and is_points(file)):
         return read_points(file), f"the points of {file}"
     from fathom.workflows.evaluate_read import MapFile, MapOptions, read_map
@@ -267,20 +267,6 @@ def _of_result(folder: Path, size: tuple[int, int]) -> tuple[Anchors, str]:
             "holds no metres", file=folder, expected="a result of a calibrated pair (depth.npy)"
         )
     return _fitted(depth, size, folder), f"the result {folder}"
-
-
-def _of_cloud(file: Path, camera: Camera) -> SparseDepth:
-    """Points of a cloud in the camera's frame at the pixels they are seen at."""
-    from fathom.geometry.project import project
-    from fathom.io.ply import read_ply
-
-    points = read_ply(file).points.astype(np.float64)
-    pixels = project(points, camera)
-    edge = np.array(camera.size) - 0.5
-    with np.errstate(invalid="ignore"):
-        inside = np.all((pixels > -0.5) & (pixels < edge), axis=1)
-    found = np.column_stack([pixels, points[:, 2]])[inside].astype(np.float32)
-    return SparseDepth(found[:, :2], found[:, 2])
 
 
 def _rig(found: FoundCamera, file: Path, shape: tuple[int, int]) -> StereoRig:
@@ -323,6 +309,6 @@ def _fitted(depth: Depth, size: tuple[int, int], file: Path) -> Anchors:
 
 
 def _is_anchor(path: Path) -> bool:
-    from fathom.io.points import POINT_SUFFIXES
+    from fathom.io.points import CLOUD_SUFFIX, POINT_SUFFIXES
 
-    return path.suffix.lower() in (*_MAPS, *POINT_SUFFIXES, ".ply")
+    return path.suffix.lower() in (*_MAPS, *POINT_SUFFIXES, CLOUD_SUFFIX)

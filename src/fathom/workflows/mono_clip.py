@@ -16,17 +16,20 @@ import numpy as np
 from fathom.catalog import entry, settings
 from fathom.combine.steady import SMOOTH_SHARE, Hold, flow_between, held, smoothed
 from fathom.core.arrays import Array
+from fathom.core.camera import Camera
+from fathom.core.cloud import PointCloud
 from fathom.core.errors import InputError, UsageError
 from fathom.core.maps import Depth, RelativeDepth
 from fathom.eval.temporal import FlickerMeter
 from fathom.io.frames import Frames, open_frames
 from fathom.io.photo import PhotoTags, read_tags
 from fathom.workflows.depth import SILENT, Listener
-from fathom.workflows.depth_mono import MEANING, Job, describe, mono_versions
+from fathom.workflows.depth_mono import MEANING, Job, describe, missing_of, mono_versions
 from fathom.workflows.mono_anchors import AlignOptions, aligned
 from fathom.workflows.mono_camera import FoundCamera, with_model_focal
 from fathom.workflows.mono_kept import answer_all, answer_file, read_answer
-from fathom.workflows.mono_load import image_with_camera
+from fathom.workflows.mono_load import LoadedImage, image_with_camera
+from fathom.workflows.mono_outputs import mono_cloud
 from fathom.workflows.mono_paint import PICTURE, VIDEO, Painted
 
 KEPT = ".fathom-answers"
@@ -34,6 +37,7 @@ CLIP_FILES = {
     "maps/NAME.npy": "each frame's map: metres, or relative in the unit of the first frame",
     "depth.mp4": VIDEO,
     "color/NAME.png": PICTURE,
+    "cloud.ply": "coloured points of one frame (--cloud-frame), metres, camera's frame",
     "report.html": "flicker before and after, some frames, what was held in each",
 }
 _SAMPLES = 4000
@@ -102,7 +106,12 @@ def depth_of_clip(
         )  # fmt: skip
     frames = open_frames(source, every=job.options.every)
     require_elsewhere(out, (*frames.files[:1], job.camera.calib))
-    check_result_folder(out, ("depth.mp4", "report.html", "result.json"))
+    check_result_folder(out, ("depth.mp4", "cloud.ply", "report.html", "result.json"))
+    if frames.count is not None and job.options.cloud_frame >= frames.count:
+        raise UsageError(
+            "is beyond the last frame", field="cloud-frame", value=job.options.cloud_frame,
+            expected=f"0 to {frames.count - 1}",
+        )  # fmt: skip
     estimator = job.options.estimator()
     start = time.perf_counter()
     kept = out / KEPT
@@ -132,12 +141,14 @@ class _Clip:
         self._notes: list[str] = []
         self._fit: dict[str, Any] | None = None
         self._line: Callable[[Depth | RelativeDepth], Depth] | None = None
+        self._cloud: PointCloud | None = None
 
     def write(self, folder: Path, seconds: dict[str, float]) -> dict[str, Any]:
         """All files of the clip, result.json last."""
         from fathom.io.atomic import write_text
         from fathom.io.folder import RESULT
         from fathom.io.maps import write_depth_npy
+        from fathom.io.ply import write_ply
         from fathom.io.result import write_json
         from fathom.viz.mono import clip_report
 
@@ -150,14 +161,22 @@ class _Clip:
             write_depth_npy(folder / "maps" / f"{name}.npy", shown.values)
         assert shape is not None  # open_frames refuses what has no frame
         content = CLIP_FILES["maps/NAME.npy"]
-        files = {f"maps/{name}.npy": {"content": content} for name in self._names}
+        files: dict[str, dict[str, Any]] = {
+            f"maps/{name}.npy": {"content": content} for name in self._names
+        }
         scale = self._scale(None if metric else ambiguity)
         painted = Painted(self._frames, self._names, folder, scale)
         more, pictures = painted.write(self._listener)
         files.update(more)
         chosen = entry(self._job.options.method)
-        if not metric:
-            self._note("no metres: this model knows depth up to an unknown scale only")
+        if self._job.options.cloud_frame >= len(self._names):
+            self._note(f"no cloud: the clip has {len(self._names)} frames (--cloud-frame)")
+        if self._cloud is not None:
+            write_ply(folder / "cloud.ply", self._cloud)
+            files["cloud.ply"] = {
+                "content": CLIP_FILES["cloud.ply"], "points": len(self._cloud),
+                "frame": self._names[self._job.options.cloud_frame],
+            }  # fmt: skip
         info = {
             "format": "fathom-result",
             "version": 1,
@@ -212,6 +231,8 @@ class _Clip:
             if not (options.steady or options.smooth):
                 before = None
             shown = self._metres(shown, camera, index, row)
+            if index == options.cloud_frame:
+                self._take_cloud(loaded, shown, camera.camera)
             self._after.add(shown.values)
             extent = describe(shown, shown if isinstance(shown, Depth) else None)
             row.update(extent["relative"] or extent["depth_m"] or {})
@@ -219,6 +240,16 @@ class _Clip:
             known = shown.values[shown.known]
             self._samples.append(known[:: max(1, known.size // _SAMPLES)])
             yield self._names[index], answer.map, shown, camera
+
+    def _take_cloud(
+        self, loaded: LoadedImage, shown: Depth | RelativeDepth, camera: Camera | None
+    ) -> None:
+        """The cloud of this frame, or a note of what it lacks."""
+        depth = shown if isinstance(shown, Depth) else None
+        for line in missing_of(loaded, depth, camera is None):
+            self._note(line)
+        if depth is not None and camera is not None:
+            self._cloud = mono_cloud(loaded.view, depth, camera, self._job.options.cloud())
 
     def _steadied(
         self, answer: Depth | RelativeDepth, gray: Array, before: Hold | None, row: dict[str, Any]

@@ -14,7 +14,13 @@ from fathom.core.maps import Depth, RelativeDepth
 from fathom.core.pair import View
 from fathom.geometry.consistency import flying_pixels
 from fathom.scene.cloud import CloudOptions
-from fathom.workflows.outputs import Output
+from fathom.workflows.outputs import (
+    Output,
+    cloud_output,
+    confidence_output,
+    metric_outputs,
+    page_outputs,
+)
 
 _FULL = 65535
 _FLYING = (100.0, 4.0)
@@ -83,31 +89,6 @@ def mono_cloud(view: View, depth: Depth, camera: Camera, options: CloudOptions) 
     return PointCloud(points, view.rgb8[rows, columns], frame="camera")
 
 
-def _depth(estimate: MonoEstimate) -> Depth:
-    assert estimate.depth is not None  # the table's `needs` has asked
-    return estimate.depth
-
-
-def _depth_npy(path: Path, estimate: MonoEstimate) -> None:
-    from fathom.io.maps import write_depth_npy
-
-    write_depth_npy(path, _depth(estimate).values)
-
-
-def _depth_png(path: Path, estimate: MonoEstimate) -> dict[str, Any]:
-    from fathom.io.maps import write_depth_png
-
-    return {"not_representable": write_depth_png(path, _depth(estimate).values)}
-
-
-def _sigma_npy(path: Path, estimate: MonoEstimate) -> None:
-    from fathom.io.maps import write_depth_npy
-
-    sigma = _depth(estimate).sigma
-    assert sigma is not None
-    write_depth_npy(path, sigma)
-
-
 def _relative_npy(path: Path, estimate: MonoEstimate) -> dict[str, Any]:
     from fathom.io.maps import write_depth_npy
 
@@ -132,38 +113,16 @@ def _ambiguity(estimate: MonoEstimate) -> dict[str, Any]:
     return {"ambiguity": answer.ambiguity if isinstance(answer, RelativeDepth) else None}
 
 
-def _confidence_png(path: Path, estimate: MonoEstimate) -> None:
-    from fathom.io.maps import write_confidence_png
-
-    assert estimate.answer.confidence is not None
-    write_confidence_png(path, estimate.answer.confidence)
-
-
 def _color_png(path: Path, estimate: MonoEstimate) -> None:
     from fathom.io.images import write_png
 
     write_png(path, painted(estimate.shown))
 
 
-def _cloud_ply(path: Path, estimate: MonoEstimate) -> dict[str, Any]:
-    from fathom.io.ply import write_ply
-
-    assert estimate.cloud is not None
-    write_ply(path, estimate.cloud)
-    return {"points": len(estimate.cloud)}
-
-
-def _overview_png(path: Path, estimate: MonoEstimate) -> None:
-    from fathom.io.images import write_png
-
-    write_png(path, estimate.picture)
-
-
-def _report_html(path: Path, estimate: MonoEstimate) -> None:
-    from fathom.io.atomic import write_text
+def _report(estimate: MonoEstimate) -> str:
     from fathom.viz.mono import mono_report
 
-    html = mono_report(
+    return mono_report(
         estimate.view,
         estimate.answer,
         estimate.depth,
@@ -172,11 +131,6 @@ def _report_html(path: Path, estimate: MonoEstimate) -> None:
         estimate.info,
         estimate.picture,
     )
-    write_text(path, html)
-
-
-def _metric(estimate: MonoEstimate) -> bool:
-    return estimate.depth is not None
 
 
 def _relative(estimate: MonoEstimate) -> bool:
@@ -184,23 +138,7 @@ def _relative(estimate: MonoEstimate) -> bool:
 
 
 MONO_OUTPUTS: tuple[Output[MonoEstimate], ...] = (
-    Output(
-        "depth.npy", "depth, float32 metres, NaN = unknown", ("depth", "npy"), _depth_npy, _metric
-    ),
-    Output(
-        "depth.png",
-        "depth, uint16 millimetres, 0 = unknown",
-        ("depth", "png", "png16"),
-        _depth_png,
-        _metric,
-    ),
-    Output(
-        "sigma.npy",
-        "one standard deviation of the depth, float32 metres, NaN = unknown",
-        ("sigma", "depth"),
-        _sigma_npy,
-        lambda e: e.depth is not None and e.depth.sigma is not None,
-    ),
+    *metric_outputs(),
     Output(
         "relative.npy",
         "what a relative model says, float32 without a unit, NaN = unknown; see `ambiguity`",
@@ -215,26 +153,8 @@ MONO_OUTPUTS: tuple[Output[MonoEstimate], ...] = (
         _relative_png,
         _relative,
     ),
-    Output(
-        "confidence.png",
-        "confidence of the model, 0..1, uint16 = value x 65535",
-        ("confidence", "png"),
-        _confidence_png,
-        lambda e: e.answer.confidence is not None,
-    ),
+    confidence_output("confidence of the model, 0..1", lambda e: e.answer.confidence),
     Output("color.png", "the map in colours, near is warm", ("color", "picture"), _color_png),
-    Output(
-        "cloud.ply",
-        "coloured points, metres, x right, y down, z forward, camera's frame",
-        ("cloud", "ply"),
-        _cloud_ply,
-        lambda e: e.cloud is not None,
-    ),
-    Output("overview.png", "image and maps in one picture", ("overview",), _overview_png),
-    Output(
-        "report.html",
-        "report to open in a browser: values under the pointer, 3D view",
-        ("report", "html"),
-        _report_html,
-    ),
+    cloud_output("camera's frame"),
+    *page_outputs("image and maps in one picture", _report),
 )

@@ -74,32 +74,108 @@ def _disparity_png(path: Path, estimate: Estimate) -> dict[str, Any]:
     return {"not_representable": write_disparity_png(path, estimate.disparity.values)}
 
 
-def _depth_npy(path: Path, estimate: Estimate) -> None:
+def _depth_of(estimate: Any) -> Depth:
+    """Metres of an estimate of a pair or of one image; a protocol of both would, where it is
+    checked, draw the picture."""
+    depth: Depth | None = estimate.depth
+    assert depth is not None  # the table's `needs` has asked
+    return depth
+
+
+def _depth_npy(path: Path, estimate: Any) -> None:
     from fathom.io.maps import write_depth_npy
 
-    assert estimate.depth is not None
-    write_depth_npy(path, estimate.depth.values)
+    write_depth_npy(path, _depth_of(estimate).values)
 
 
-def _depth_png(path: Path, estimate: Estimate) -> dict[str, Any]:
+def _depth_png(path: Path, estimate: Any) -> dict[str, Any]:
     from fathom.io.maps import write_depth_png
 
-    assert estimate.depth is not None
-    return {"not_representable": write_depth_png(path, estimate.depth.values)}
+    return {"not_representable": write_depth_png(path, _depth_of(estimate).values)}
 
 
-def _sigma_npy(path: Path, estimate: Estimate) -> None:
+def _sigma_npy(path: Path, estimate: Any) -> None:
     from fathom.io.maps import write_depth_npy
 
-    assert estimate.depth is not None and estimate.depth.sigma is not None
-    write_depth_npy(path, estimate.depth.sigma)
+    sigma = _depth_of(estimate).sigma
+    assert sigma is not None
+    write_depth_npy(path, sigma)
 
 
-def _confidence_png(path: Path, estimate: Estimate) -> None:
-    from fathom.io.maps import write_confidence_png
+def _cloud_ply(path: Path, estimate: Any) -> dict[str, Any]:
+    from fathom.io.ply import write_ply
 
-    assert estimate.disparity.confidence is not None
-    write_confidence_png(path, estimate.disparity.confidence)
+    assert estimate.cloud is not None
+    write_ply(path, estimate.cloud)
+    return {"points": len(estimate.cloud)}
+
+
+def _overview_png(path: Path, estimate: Any) -> None:
+    from fathom.io.images import write_png
+
+    write_png(path, estimate.picture)
+
+
+def _metric(estimate: Any) -> bool:
+    return bool(estimate.depth is not None)
+
+
+def metric_outputs() -> tuple[Output[Any], ...]:
+    """Depth in metres and its sigma, of an estimate that may have them."""
+    return (
+        Output(
+            "depth.npy", "depth, float32 metres, NaN = unknown", ("depth", "npy"), _depth_npy,
+            _metric,
+        ),
+        Output(
+            "depth.png", "depth, uint16 millimetres, 0 = unknown", ("depth", "png", "png16"),
+            _depth_png, _metric,
+        ),
+        Output(
+            "sigma.npy", "one standard deviation of the depth, float32 metres, NaN = unknown",
+            ("sigma", "depth"), _sigma_npy,
+            lambda e: e.depth is not None and e.depth.sigma is not None,
+        ),
+    )  # fmt: skip
+
+
+def cloud_output(frame: str) -> Output[Any]:
+    """The cloud, of an estimate that may have one. frame: whose frame it is in."""
+    content = f"coloured points, metres, x right, y down, z forward, {frame}"
+    return Output("cloud.ply", content, ("cloud", "ply"), _cloud_ply, lambda e: e.cloud is not None)
+
+
+def confidence_output(content: str, layer: Callable[[Made], Array | None]) -> Output[Made]:
+    """The confidence, uint16. layer: takes it from an estimate, None where it has none."""
+
+    def write(path: Path, estimate: Made) -> None:
+        from fathom.io.maps import write_confidence_png
+
+        found = layer(estimate)
+        assert found is not None
+        write_confidence_png(path, found)
+
+    return Output(
+        "confidence.png", f"{content}, uint16 = value x 65535", ("confidence", "png"), write,
+        lambda e: layer(e) is not None,
+    )  # fmt: skip
+
+
+def page_outputs(picture: str, page: Callable[[Made], str]) -> tuple[Output[Any], ...]:
+    """The overview and the report. picture: what the overview shows. page: draws the report."""
+
+    def write(path: Path, estimate: Made) -> None:
+        from fathom.io.atomic import write_text
+
+        write_text(path, page(estimate))
+
+    return (
+        Output("overview.png", picture, ("overview",), _overview_png),
+        Output(
+            "report.html", "report to open in a browser: values under the pointer, 3D view",
+            ("report", "html"), write,
+        ),
+    )  # fmt: skip
 
 
 def _source_png(path: Path, estimate: Estimate) -> None:
@@ -109,25 +185,10 @@ def _source_png(path: Path, estimate: Estimate) -> None:
     write_source_png(path, estimate.disparity.source)
 
 
-def _cloud_ply(path: Path, estimate: Estimate) -> dict[str, Any]:
-    from fathom.io.ply import write_ply
-
-    assert estimate.cloud is not None
-    write_ply(path, estimate.cloud)
-    return {"points": len(estimate.cloud)}
-
-
-def _overview_png(path: Path, estimate: Estimate) -> None:
-    from fathom.io.images import write_png
-
-    write_png(path, estimate.picture)
-
-
-def _report_html(path: Path, estimate: Estimate) -> None:
-    from fathom.io.atomic import write_text
+def _report(estimate: Estimate) -> str:
     from fathom.viz.report import depth_report
 
-    html = depth_report(
+    return depth_report(
         estimate.pair,
         estimate.disparity,
         estimate.depth,
@@ -136,7 +197,6 @@ def _report_html(path: Path, estimate: Estimate) -> None:
         estimate.info["findings"],
         estimate.picture,
     )
-    write_text(path, html)
 
 
 def _left_png(path: Path, estimate: Estimate) -> None:
@@ -158,10 +218,6 @@ def _calib_txt(path: Path, estimate: Estimate) -> None:
     write_middlebury(path, estimate.pair.rig)
 
 
-def _metric(estimate: Estimate) -> bool:
-    return estimate.depth is not None
-
-
 def _changed(estimate: Estimate) -> bool:
     return estimate.changed_pair
 
@@ -179,30 +235,8 @@ OUTPUTS: tuple[Output[Estimate], ...] = (
         ("disparity", "png", "png16"),
         _disparity_png,
     ),
-    Output(
-        "depth.npy", "depth, float32 metres, NaN = unknown", ("depth", "npy"), _depth_npy, _metric
-    ),
-    Output(
-        "depth.png",
-        "depth, uint16 millimetres, 0 = unknown",
-        ("depth", "png", "png16"),
-        _depth_png,
-        _metric,
-    ),
-    Output(
-        "sigma.npy",
-        "one standard deviation of the depth, float32 metres, NaN = unknown",
-        ("sigma", "depth"),
-        _sigma_npy,
-        lambda e: e.depth is not None and e.depth.sigma is not None,
-    ),
-    Output(
-        "confidence.png",
-        "confidence 0..1 = P(error <= 1 px), uint16 = value x 65535",
-        ("confidence", "png"),
-        _confidence_png,
-        lambda e: e.disparity.confidence is not None,
-    ),
+    *metric_outputs(),
+    confidence_output("confidence 0..1 = P(error <= 1 px)", lambda e: e.disparity.confidence),
     Output(
         "source.png",
         "where each value comes from, uint8: 0 unknown, 1 matched, 2 filled",
@@ -210,13 +244,7 @@ OUTPUTS: tuple[Output[Estimate], ...] = (
         _source_png,
         lambda e: e.disparity.source is not None,
     ),
-    Output(
-        "cloud.ply",
-        "coloured points, metres, x right, y down, z forward, left camera",
-        ("cloud", "ply"),
-        _cloud_ply,
-        lambda e: e.cloud is not None,
-    ),
+    cloud_output("left camera"),
     Output("left.png", "the left image as it was matched", ("pair",), _left_png, _changed),
     Output("right.png", "the right image as it was matched", ("pair",), _right_png, _changed),
     Output(
@@ -226,18 +254,7 @@ OUTPUTS: tuple[Output[Estimate], ...] = (
         _calib_txt,
         lambda e: _changed(e) and e.pair.rig is not None,
     ),
-    Output(
-        "overview.png",
-        "left image, disparity, depth and confidence in one picture",
-        ("overview",),
-        _overview_png,
-    ),
-    Output(
-        "report.html",
-        "report to open in a browser: values under the pointer, 3D view",
-        ("report", "html"),
-        _report_html,
-    ),
+    *page_outputs("left image, disparity, depth and confidence in one picture", _report),
 )
 RESULT = "result.json"
 _WRITERS = 4

@@ -45,18 +45,23 @@ def hub_target(target: str) -> tuple[Entry | None, Address] | None:
     return next(known, None), at
 
 
-def fetch_weights(found: tuple[Entry | None, Address], notify: Notify = lambda _: None) -> Fetched:
-    """Fetches them into the hub's cache, where the methods find them.
+def fetch_weights(
+    found: tuple[Entry | None, Address], notify: Notify = lambda _: None, *, half: bool = False
+) -> Fetched:
+    """Fetches them into the hub's cache, where the methods find them. half: in half precision,
+    where there is one.
 
     Raises as `fathom.published.hub.fetch`.
     """
     entry, at = found
     if entry is not None:
         notify(f"{entry.name}: {entry.licence}")
-        size = entry.hub.megabytes if entry.hub is not None else 0
+        size = 0
+        if entry.hub is not None:
+            size = (half and entry.hub.half) or entry.hub.megabytes
         if size:
             notify(f"about {size} MB")
-    folder = fetch(at, notify)
+    folder = fetch(at, notify, half=half)
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Fetched(
         str(folder), entry.name if entry else None, at.repo, at.revision, total,

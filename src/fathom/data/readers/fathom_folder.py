@@ -115,6 +115,15 @@ def _as_dict(rig: StereoRig) -> dict[str, Any]:
     return values
 
 
+def read_rig(path: Path, size: tuple[int, int]) -> StereoRig | None:
+    """The rig of a calib.json, for images of (width, height); None if it does not say it all.
+
+    Raises `InputError` for a damaged file or one of another size.
+    """
+    found: StereoRig | None = _rig(path)(size)
+    return found
+
+
 def _rig(path: Path) -> Any:
     def read(size: tuple[int, int]) -> StereoRig | None:
         if not path.is_file():

@@ -110,9 +110,10 @@ def load_parts(folder: Path, base: Path, device: torch.device, precision: Precis
         from transformers import CLIPVisionModelWithProjection
 
         dtype = DTYPES[precision]
-        unet = _loaded(UNetSpatioTemporalConditionModel, at)
-        vae = _loaded(AutoencoderKLTemporalDecoder, base / "vae")
-        encoder = _loaded(CLIPVisionModelWithProjection, base / "image_encoder")
+        unet = _loaded(UNetSpatioTemporalConditionModel, at, precision)
+        # where its configuration asks for it, the VAE runs in float32 all the same
+        vae = _loaded(AutoencoderKLTemporalDecoder, base / "vae", "fp32")
+        encoder = _loaded(CLIPVisionModelWithProjection, base / "image_encoder", precision)
         steps = EulerDiscreteScheduler.from_pretrained(base / "scheduler", local_files_only=True)
         fine = precision == "fp16" and vae.config.force_upcast
         return Parts(
@@ -127,9 +128,10 @@ def load_parts(folder: Path, base: Path, device: torch.device, precision: Precis
         )
 
 
-def _loaded(kind: Any, folder: Path) -> Any:
+def _loaded(kind: Any, folder: Path, precision: Precision) -> Any:
+    variant = variant_of(folder, precision)
     return kind.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, variant=variant_of(folder)
+        folder, local_files_only=True, use_safetensors=True, variant=variant
     )
 
 

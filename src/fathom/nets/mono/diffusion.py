@@ -16,7 +16,7 @@ from fathom.core.errors import FathomError, InputError, ResourceError
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _TENSORS = "*.safetensors"
-_HALF = ".fp16.safetensors"
+_HALF = ".fp16"
 
 
 def read_json(file: Path, what: str) -> dict[str, Any]:
@@ -38,10 +38,11 @@ def read_json(file: Path, what: str) -> dict[str, Any]:
     return found
 
 
-def variant_of(folder: Path) -> str | None:
-    """ "fp16" where a net's folder has its weights in half precision only, None otherwise."""
-    names = [path.name for path in folder.glob(_TENSORS)]
-    return "fp16" if names and all(name.endswith(_HALF) for name in names) else None
+def variant_of(folder: Path, precision: Precision) -> str | None:
+    """ "fp16" where a net's folder has its weights in half precision, and those are asked for or
+    all there are; None otherwise."""
+    half = [_HALF in path.name for path in folder.glob(_TENSORS)]
+    return "fp16" if half and (all(half) or (any(half) and precision == "fp16")) else None
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def load_marigold(
             folder,
             local_files_only=True,
             use_safetensors=True,
-            variant=variant_of(folder / "unet"),
+            variant=variant_of(folder / "unet", precision),
             prediction_type=predicted,
         )
         if zeros:
