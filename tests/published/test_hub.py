@@ -130,6 +130,7 @@ class Server(http.server.BaseHTTPRequestHandler):
     """Two repositories: a net, and a model of language; of the net also a revision without
     tensors. Everything else is answered as the hub answers."""
 
+    commits: tuple[str, ...] = (COMMIT,)  # the last one is what the branch "main" is
     files: ClassVar[dict[str, dict[str, bytes]]] = {
         "someone/net": {
             "config.json": b'{"model_type": "dpt"}', "model.safetensors": b"tensors",
@@ -166,12 +167,13 @@ class Server(http.server.BaseHTTPRequestHandler):
             return self.answer(403, X_Error_Code="GatedRepo")
         if repo not in self.files:
             return self.answer(404, X_Error_Code="RepoNotFound")
-        if revision not in ("main", COMMIT):
+        if revision not in ("main", *self.commits):
             return self.answer(404, X_Error_Code="RevisionNotFound")
+        commit = self.commits[-1] if revision == "main" else revision
         files = self.files[repo]
         if what == "revision":
             siblings = [{"rfilename": name} for name in files]
-            about = {"id": repo, "sha": COMMIT, "siblings": siblings}
+            about = {"id": repo, "sha": commit, "siblings": siblings}
             return self.answer(200, json.dumps(about).encode(), Content_Type="application/json")
         if what == "tree":
             rows = [
@@ -183,7 +185,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         if self.command == "GET":
             self.asked.append(name)
         tag = f'"{hashlib.sha1(files[name]).hexdigest()}"'
-        return self.answer(200, files[name], ETag=tag, X_Repo_Commit=COMMIT)
+        return self.answer(200, files[name], ETag=tag, X_Repo_Commit=commit)
 
     do_HEAD = do_GET
 
@@ -227,6 +229,32 @@ def test_one_precision_of_a_pipeline_is_fetched(cache, server):
     shutil.rmtree(folder.parents[1])
     fetch(at, half=True)
     assert sorted(Server.asked) == [n.replace("net.safe", "net.fp16.safe") for n in single]
+
+
+@needs_hub
+def test_a_branch_stays_what_it_was_until_somebody_asks(cache, server, monkeypatch):
+    branch, said = Address("someone/net"), []
+    first = fetch(branch, said.append)
+    assert f"held at commit {COMMIT}" in said[-1]
+    newer = COMMIT[::-1]
+    monkeypatch.setattr(Server, "commits", (COMMIT, newer))
+    assert fetch(branch) == first == cached(branch)
+    # Another program follows the branch: its cache says so, and fathom keeps to its own.
+    refs = first.parents[1] / "refs" / "main"
+    refs.write_text(newer)
+    snapshot(cache, commit=newer)
+    assert cached(branch) == first
+    latest = fetch(branch, said.append, update=True)
+    assert latest.name == newer and latest == cached(branch) == fetch(branch)
+    # What is held and gone is told, with the way out; damage means that nothing is held.
+    monkeypatch.setattr(Server, "commits", (COMMIT,))
+    with pytest.raises(InputError, match=r"no such revision.*--update"):
+        shutil.rmtree(latest.parents[1])
+        fetch(branch)
+    (cache / "fathom-revisions.json").write_text("{")
+    assert fetch(branch).name == COMMIT
+    pinned = Address("someone/net", COMMIT)
+    assert fetch(pinned, said.append) == cached(pinned) and "held" not in said[-1]
 
 
 def test_results_tell_which_commit_was_used(cache, tmp_path):

@@ -2,8 +2,8 @@
 
 Licences and sizes are those of the hub's pages of the repositories. Commits are those seen there,
 or pinned by public code that runs the model; where none was to be seen, the revision is "main" (or
-the pull request that holds safetensors), `Hub.pinned` says so, and `--weights owner/name@COMMIT`
-pins it.
+the pull request that holds safetensors), `Hub.pinned` says so, and what is fetched first is held
+(`fathom.published.hub_held`).
 """
 
 from fathom.catalog.record import Entry, Hub, Parameter

@@ -41,8 +41,8 @@ def run(words: list[str]) -> int:
     loose = [e.name for e in entries() if e.hub is not None and not e.hub.pinned]
     if loose:
         say(
-            f"revision not pinned, their hub may change it: {', '.join(loose)}; pin it with "
-            "--weights owner/name@COMMIT (result.json names the commit that was used)"
+            f"no commit known: {', '.join(loose)}; each is held at the one that `fathom weights "
+            "add` fetches first, which result.json names"
         )
     return 0
 

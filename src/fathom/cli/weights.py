@@ -133,6 +133,11 @@ def _add(words: list[str]) -> int:
         help="of the hub's repositories that hold two precisions, half (for a GPU, with "
         "--precision fp16); default: single precision",
     )  # fmt: skip
+    parser.add_argument(
+        "--update", action="store_true",
+        help="of the hub: what a branch is now; default: the commit that it was when it was first "
+        "fetched to this machine",
+    )  # fmt: skip
     _common(parser)
     arguments = parser.parse_args(words)
     if not 0 < arguments.timeout < 1e6:
@@ -142,7 +147,7 @@ def _add(words: list[str]) -> int:
     options = KeepOptions(**taken(arguments, KeepOptions))
     on_hub = hub_target(arguments.target)
     if on_hub is not None:
-        got = fetch_weights(on_hub, say, half=arguments.half)
+        got = fetch_weights(on_hub, say, half=arguments.half, update=arguments.update)
         return _show_fetched(got, as_json=arguments.json)
     with _bytes_bar() as progress:
         done = add(arguments.target, options, say, progress, arguments.timeout)

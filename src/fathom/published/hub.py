@@ -19,11 +19,11 @@ from fathom.core.errors import FathomError, InputError, MissingExtraError, Resou
 from fathom.io.files import resource_error
 from fathom.published.download import OFFLINE, is_offline
 from fathom.published.hub_files import TENSORS, parts_of_pipeline, wanted_files
+from fathom.published.hub_held import COMMIT, held, hold
 
 _TENSORS = f"*{TENSORS}"
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _REVISION = re.compile(r"[\w][\w./-]*")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _HEADS = ("config.json", "model_index.json")
 DEPTH_KINDS = (
     "depth_anything", "depth_pro", "dpt", "glpn", "prompt_depth_anything", "zoedepth",
@@ -81,14 +81,17 @@ def cache_folder() -> Path:
 def cached(at: Address) -> Path | None:
     """The folder of that revision in the hub's cache, if all of it is there; else None.
 
-    A branch is what it was when it was fetched. Needs neither a package nor network.
+    A branch is what it was when fathom fetched it first, or else when another program did. Needs
+    neither a package nor network.
     """
     folder = cache_folder() / f"models--{at.repo.replace('/', '--')}"
-    commit = at.revision
-    with suppress(OSError):
-        commit = (folder / "refs" / at.revision).read_text(encoding="utf-8").strip()
+    commit = held(cache_folder(), at.repo, at.revision)
+    if commit is None:
+        commit = at.revision
+        with suppress(OSError):
+            commit = (folder / "refs" / at.revision).read_text(encoding="utf-8").strip()
     found = folder / "snapshots" / commit
-    return found if _COMMIT.fullmatch(commit) and is_whole(found) else None
+    return found if COMMIT.fullmatch(commit) and is_whole(found) else None
 
 
 def cached_revisions(repo: str) -> tuple[str, ...]:
@@ -171,13 +174,18 @@ def origin_of(place: Path) -> dict[str, str]:
 
 
 def fetch(
-    at: Address, notify: Callable[[str], None] = lambda _: None, *, half: bool = False
+    at: Address,
+    notify: Callable[[str], None] = lambda _: None,
+    *,
+    half: bool = False,
+    update: bool = False,
 ) -> Path:
     """Fetches a repository at a revision into the hub's cache; gives its folder there.
 
     Only configuration and safetensors are fetched, and of these what the model is loaded from: one
     precision. half: in half precision, where the repository has both. What was got before an
-    interruption is used.
+    interruption is used. A branch is held at the commit that it was when it was first fetched;
+    update: it is looked up anew, and held at what it is now.
 
     Raises `ResourceError` offline (FATHOM_OFFLINE, HF_HUB_OFFLINE), without a connection or without
     space; `InputError` for a repository or a revision that does not exist or may not be read, and
@@ -191,12 +199,14 @@ def fetch(
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", "mono") from error
     where = os.environ.get("HF_ENDPOINT")
+    before = None if update else held(cache_folder(), at.repo, at.revision)
+    exact = Address(at.repo, before or at.revision)
 
-    def get(names: Sequence[str]) -> Path:
+    def get(names: Sequence[str], revision: str) -> Path:
         return Path(
             huggingface_hub.snapshot_download(
                 at.repo,
-                revision=at.revision,
+                revision=revision,
                 allow_patterns=list(names),
                 cache_dir=cache_folder(),
                 endpoint=where,
@@ -204,23 +214,28 @@ def fetch(
         )
 
     try:
-        folder = get(_HEADS)
+        folder = get(_HEADS, exact.revision)
+        exact = Address(at.repo, folder.name)  # a branch may move while it is fetched
         check_kind(folder, at)  # before gigabytes of something else come
         notify(f"fetching {at} from the hub into {cache_folder()}")
         index, parts = folder / _HEADS[1], None
         if index.is_file():
             parts = parts_of_pipeline(json.loads(index.read_bytes()))
-        names = huggingface_hub.HfApi(endpoint=where).list_repo_files(at.repo, revision=at.revision)
-        folder = get([*_HEADS, *wanted_files(names, parts, half=half)])
+        hub = huggingface_hub.HfApi(endpoint=where)
+        names = hub.list_repo_files(at.repo, revision=exact.revision)
+        folder = get([*_HEADS, *wanted_files(names, parts, half=half)], exact.revision)
     except FathomError:
         raise
     except Exception as error:
-        raise _told(error, at) from error
+        raise _told(error, exact) from error
     if not is_whole(folder):
         raise InputError(
             "has no model whose weights are safetensors", file=str(at),
             expected="config.json and *.safetensors; a pickle is not opened from the hub",
         )  # fmt: skip
+    if not COMMIT.fullmatch(at.revision) and folder.name != before:
+        hold(cache_folder(), at.repo, at.revision, folder.name)
+        notify(f"{at} is held at commit {folder.name} on this machine (--update: the newest)")
     return folder
 
 
@@ -259,6 +274,7 @@ def _told(error: Exception, at: Address) -> FathomError:
         return InputError(
             "there is no such revision", file=at.repo, field="revision", value=at.revision,
             expected="a commit of 40 hexadecimal digits, a branch or a tag of that repository",
+            remedy="give another one, or with --update what its branch is now",
         )  # fmt: skip
     if isinstance(error, errors.RepositoryNotFoundError):
         return InputError(

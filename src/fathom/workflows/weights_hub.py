@@ -46,10 +46,14 @@ def hub_target(target: str) -> tuple[Entry | None, Address] | None:
 
 
 def fetch_weights(
-    found: tuple[Entry | None, Address], notify: Notify = lambda _: None, *, half: bool = False
+    found: tuple[Entry | None, Address],
+    notify: Notify = lambda _: None,
+    *,
+    half: bool = False,
+    update: bool = False,
 ) -> Fetched:
     """Fetches them into the hub's cache, where the methods find them. half: in half precision,
-    where there is one.
+    where there is one. update: what a branch is now, not what it was when it was first fetched.
 
     Raises as `fathom.published.hub.fetch`.
     """
@@ -61,7 +65,7 @@ def fetch_weights(
             size = (half and entry.hub.half) or entry.hub.megabytes
         if size:
             notify(f"about {size} MB")
-    folder = fetch(at, notify, half=half)
+    folder = fetch(at, notify, half=half, update=update)
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Fetched(
         str(folder), entry.name if entry else None, at.repo, at.revision, total,
