@@ -45,7 +45,7 @@ from fathom.data.scenes import Scenes, SceneSettings
 from fathom.io.atomic import write_bytes
 from fathom.nets.adapter import load_net
 from fathom.train import train
-from fathom.train.experiment import Validation
+from fathom.train.experiment import Judging, Validation
 from fathom.train.load import load_experiment
 from fathom.train.loop import trial
 from fathom.train.record import WEIGHTS
@@ -160,7 +160,7 @@ def one(name: str, told: argparse.Namespace) -> dict[str, Any]:
     net = load_net(experiment.net(), run / WEIGHTS, device)
     held = scenes(told, HELD_OUT_SEED, told.held_out)
     rules = Validation("held-out", lambda: held, metrics=("epe", "bad-2"))
-    judged = validate(net, rules, held, experiment, device, say)
+    judged = validate(rules, held, Judging(net, experiment, device, say))
     assert judged is not None
     wide, tall = experiment.crop_width, experiment.crop_height
     given = [

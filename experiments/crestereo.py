@@ -1,6 +1,6 @@
 """CREStereo as its authors train it, on what is at hand. Not run at full length.
 
-    FATHOM_SCENE_FLOW=/data/sceneflow fathom train experiments/crestereo.py   # days of large GPUs
+    FATHOM_SCENEFLOW=/data/sceneflow fathom train experiments/crestereo.py   # days of large GPUs
 
 The authors' recipe (Li et al., CVPR 2022, section 4, and their code): their own 200,000 rendered
 pairs with Scene Flow, Sintel, Middlebury, Falling Things, KITTI, InStereo2K and others; 600 epochs
@@ -14,7 +14,7 @@ out.
 
 Where this differs: the rate falls linearly from the warm-up on; the mean is taken of each pair
 first, so that sparse truth counts as much as dense; the flow along y is not asked to be 0; the
-gradient is clipped. FATHOM_SCENE_FLOW names the folder of Scene Flow; without it, procedural scenes
+gradient is clipped. FATHOM_SCENEFLOW names the folder of Scene Flow; without it, procedural scenes
 serve, which is another training than the authors'.
 """
 

@@ -1,6 +1,6 @@
 """IGEV-Stereo as its authors train it, on what is at hand. Not run at full length.
 
-    FATHOM_SCENE_FLOW=/data/sceneflow fathom train experiments/igev.py   # days of large GPUs
+    FATHOM_SCENEFLOW=/data/sceneflow fathom train experiments/igev.py   # days of large GPUs
 
 The authors' recipe (Xu et al., CVPR 2023, section 4.2, and their code): Scene Flow's
 FlyingThings3D, Driving and Monkaa; 200,000 steps of 8 pairs, crops of 736x320; a backbone that was
@@ -13,7 +13,7 @@ begin with, and every move's mean absolute error, weighted by gamma^(N - i), gam
 
 Where this differs: the backbone begins untrained (weights of ImageNet are not in fathom; `--from`
 takes converted ones of IGEV); the mean is taken of each pair first, so that sparse truth counts as
-much as dense. FATHOM_SCENE_FLOW names the folder of Scene Flow; without it, procedural scenes
+much as dense. FATHOM_SCENEFLOW names the folder of Scene Flow; without it, procedural scenes
 serve, which is another training than the authors'.
 """
 
@@ -27,7 +27,7 @@ from torch import Tensor
 from fathom.layers.losses import sequence_loss, smooth_l1
 from fathom.layers.stereo import StereoOutput
 from fathom.nets.stereo.igev import igev
-from fathom.train.batches import Batch
+from fathom.train.pairs import Batch
 
 WIDTH, HEIGHT = 736, 320
 

@@ -29,7 +29,7 @@ from fathom.layers.matching_loss import margin_loss, match_entropy, pair_scores
 from fathom.layers.stereo import StereoOutput
 from fathom.nets.stereo.mc_cnn import mc_cnn_fast
 from fathom.train import Experiment, Pairs
-from fathom.train.batches import Batch
+from fathom.train.pairs import Batch
 
 WIDTH, HEIGHT = 256, 64
 

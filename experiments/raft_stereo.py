@@ -1,6 +1,6 @@
 """RAFT-Stereo as its authors train it, on what is at hand. Not run at full length.
 
-    FATHOM_SCENE_FLOW=/data/sceneflow fathom train experiments/raft_stereo.py   # days of large GPUs
+    FATHOM_SCENEFLOW=/data/sceneflow fathom train experiments/raft_stereo.py   # days of large GPUs
 
 The paper's recipe (Lipson et al., 3DV 2021, section 4, and the authors' readme): Scene Flow's
 FlyingThings3D, Driving and Monkaa; 200,000 steps of 8 pairs, crops of 720x320; 22 moves of the
@@ -13,7 +13,7 @@ frozen. Loss: every move's mean absolute error, weighted by gamma^(N - i), gamma
 
 Where this differs: crops are 704x320, for ours are multiples of 32; the mean is taken of each pair
 first, so that sparse truth counts as much as dense. For the realtime variant take
-`raft_stereo_realtime`. FATHOM_SCENE_FLOW names the folder of Scene Flow; without it, procedural
+`raft_stereo_realtime`. FATHOM_SCENEFLOW names the folder of Scene Flow; without it, procedural
 scenes serve, which is another training than the paper's.
 """
 

@@ -10,12 +10,12 @@ from fathom.data.scenes import Scenes, SceneSettings
 from fathom.train import Pairs
 from fathom.train.experiment import Augment
 
-ROOT = os.environ.get("FATHOM_SCENE_FLOW")
+ROOT = os.environ.get("FATHOM_SCENEFLOW")
 
 
 @dataclass(frozen=True)
 class SceneFlow:
-    """Scene Flow where $FATHOM_SCENE_FLOW names it, else procedural scenes of this size in pixels:
+    """Scene Flow where $FATHOM_SCENEFLOW names it, else procedural scenes of this size in pixels:
     a little larger than the crops."""
 
     width: int

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from fathom.train.batches import Batch
+from fathom.train.pairs import Batch
 
 BUGS = ({"sign": -1.0}, {"shift": 6.0})
 """A loss that is made larger; truth that lies beside."""

@@ -47,6 +47,7 @@ NETS: Mapping[str, tuple[Callable[[Any], Any], Mapping[str, Any]]] = {
     "psmnet-basic": (_made("PSMNet", **_PSM, stacked=False), {"levels": 32, "smallest": 32}),
     "psmnet-cspn": (_cspn, {"levels": 32, "smallest": 32}),
     "gc-net": (_made("GCNet", max_disparity=32, width=8, blocks=1), {"levels": 32}),
+    "ssmnet": (_made("SsSMnet", max_disparity=32, width=8, blocks=1), {"levels": 32}),
     "gwcnet": (_made("GwcNet", **_GWC, concat=2), {"levels": 32}),
     "aanet": (_made("AANet", **_AANET), {"levels": 48}),
     "aanet-plus": (_made("AANet", **_AANET, plus=True), {"levels": 48}),

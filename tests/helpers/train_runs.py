@@ -14,8 +14,8 @@ from torch import nn
 from fathom.core import Disparity, InputError, StereoPair, StereoSample, View
 from fathom.layers.stereo import StereoOutput
 from fathom.train import Experiment, StereoLoss, Validation, train
-from fathom.train.batches import Batch
 from fathom.train.checkpoint import read_weights
+from fathom.train.pairs import Batch
 
 torch.set_num_threads(1)
 HEIGHT, WIDTH = 20, 40

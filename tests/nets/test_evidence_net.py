@@ -10,7 +10,7 @@ from fathom.core import InputError, UsageError
 from fathom.layers.losses import confidence_loss
 from fathom.nets.stereo.evidence import EvidenceConfig, EvidenceNet, fathom_s, sgm_refined
 from fathom.train import StereoLoss
-from fathom.train.batches import Batch
+from fathom.train.pairs import Batch
 
 torch.set_num_threads(1)
 NARROW = EvidenceConfig(levels=8, features=8, widths=(12, 16), detail=12)

@@ -9,6 +9,7 @@ from fathom.nets.mono.monodepth2 import (
     Monodepth2,
     Monodepth2Config,
     PoseCNN,
+    PoseConfig,
     PoseNet,
     depth_of,
     monodepth2,
@@ -54,7 +55,7 @@ def test_every_weight_is_reached():
     assert [n for n, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
 
 
-@pytest.mark.parametrize("build", [lambda: PoseNet(classes=0), PoseCNN])
+@pytest.mark.parametrize("build", [lambda: PoseNet(PoseConfig(classes=0)), PoseCNN])
 def test_motion_between_frames(build):
     torch.manual_seed(0)
     net = build().eval()
@@ -95,3 +96,7 @@ def test_no_such_resnet(unchecked):
         Monodepth2Config(depth=20)
     with pytest.raises(UsageError, match="is no net"):
         Monodepth2Config(widths=(0, 1, 1, 1))
+    with pytest.raises(UsageError, match="is no net"):
+        PoseConfig(inner=0)
+    with pytest.raises(UsageError, match="is no scale"):
+        PoseConfig(scale=0.0)

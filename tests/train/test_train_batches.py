@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from train_runs import BASE, Endless, Many, sample
 
 from fathom.core import InputError, MonoSample, ResourceError, UsageError
-from fathom.train.batches import ATTEMPTS, Arrays, Batches, loaded, name_of, parted, to_batch
+from fathom.train.batches import ATTEMPTS, Batches, loaded, name_of, parted
+from fathom.train.pairs import Arrays, to_batch
 
 SMALL = replace(BASE, steps=6, batch=4, workers=0)
 

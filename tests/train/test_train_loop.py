@@ -16,6 +16,7 @@ from fathom.core import InputError, ResourceError, UsageError, View
 from fathom.layers.state import read_tensors
 from fathom.layers.stereo import as_output
 from fathom.train import StereoLoss, Validation
+from fathom.train.experiment import Judging
 from fathom.train.loop import trial
 from fathom.train.schedule import Average, learning_rate
 from fathom.train.step import culprits
@@ -51,6 +52,24 @@ def test_it_learns_and_the_log_shows_it(tmp_path):
     assert 0 <= entry["bad_2"] <= 1 and entry["epe"] > 0
     page = (tmp_path / "a" / "log.html").read_text()
     assert page.count("<svg") == 4 and "data:image/png" in page and "seen: epe" in page
+
+
+class Pooling(Net):
+    """Normalises a mean over the whole image, as PSMNet's pyramid does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pooled = nn.BatchNorm2d(4)
+
+    def forward(self, left, right):
+        self.pooled(self.first(torch.cat([left, right], 1)).mean((2, 3), keepdim=True))
+        return super().forward(left, right)
+
+
+def test_one_value_a_channel_is_a_clear_line(tmp_path):
+    with pytest.raises(UsageError, match=r"batch = 1: .* raise batch, or crop_width") as caught:
+        run(tmp_path / "a", net=Pooling, batch=1, steps=1, warmup=0)
+    assert "crop_height (now 16x8)" in str(caught.value)
 
 
 def test_bf16_and_sparse_truth(tmp_path):
@@ -153,11 +172,13 @@ def test_learning_rates():
     linear = replace(experiment, schedule="linear")
     assert learning_rate(linear, 6) == 0.5 and learning_rate(linear, 10) == 0
     assert learning_rate(replace(experiment, schedule="constant"), 9) == 1
+    step = replace(experiment, schedule="step")  # a tenth in the last quarter
+    assert [learning_rate(step, s) for s in (7, 8)] == pytest.approx([1, 0.1])
     assert learning_rate(replace(experiment, warmup=10), 9) == 1
 
 
 def test_the_best_weights_are_those_of_the_best_score(tmp_path, monkeypatch):
-    import fathom.train.loop as module
+    import fathom.train.task as module
 
     scores = iter([5.0, 2.0, 3.0])
     real = module.validate
@@ -217,12 +238,12 @@ def test_validation_names_what_it_leaves_out_and_needs_something(tmp_path):
 def test_validation_can_be_limited_and_cancelled():
     net = Net().eval()
     chosen = Validation("v", lambda: Many(5), metrics=("bad-2",), most=2)
-    judged = validate(net, chosen, Many(5), BASE, CPU, print)
+    judged = validate(chosen, Many(5), Judging(net, BASE, CPU, print))
     assert judged.images == 2 and set(judged.pictures) == {"s0", "s1"}
     assert judged.headline == judged.numbers["bad-2"]
     assert replace(judged, numbers={"bad-2": math.nan}).headline == math.inf
     assert replace(judged, numbers={}).headline == math.inf
-    assert validate(net, chosen, Many(5), BASE, CPU, print, lambda: True) is None
+    assert validate(chosen, Many(5), Judging(net, BASE, CPU, print, lambda: True)) is None
     assert not net.training
 
 

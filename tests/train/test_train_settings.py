@@ -62,6 +62,8 @@ def test_settings_from_words():
     assert (found.steps, found.learning_rate, found.clip) == (500, 3e-4, None)
     assert found.precision == "bf16" and found.start == Path("a/b")
     assert changed(BASE, []) == BASE
+    for word, on in (("channels_last=False", False), ("channels_last=true", True)):
+        assert changed(BASE, [word]).channels_last is on
     for word, message in (
         ("steps", "is no setting; expected name=value"),
         ("stepps=3", "unknown setting 'stepps'; did you mean steps"),
@@ -69,6 +71,7 @@ def test_settings_from_words():
         ("steps=many", "steps = 'many': cannot be read; expected a whole number"),
         ("steps=none", "a whole number"),
         ("learning_rate=fast", "expected a number"),
+        ("channels_last=no", "expected true or false"),
         ("precision=fp16", "expected fp32 or bf16"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -104,6 +104,27 @@ def test_settings_that_are_no_shares(wrong):
         Taught(Many(), Teacher(), **wrong)
 
 
+def test_only_where_both_views_of_the_teacher_agree():
+    """It is right on the left half of each picture it sees: of the mirrored pair that is the right
+    view's right half. Its confidence says nothing."""
+
+    def teacher(pair):
+        half = np.full(pair.shape, 3, np.float32)
+        half[:, pair.shape[1] // 2 :] = 7
+        return Disparity(half)
+
+    given = replace(sample(1), truth=None)
+    found = taught(given, teacher, least=0.0, consistent=1.0)
+    # the right view's columns 0..19 say 7, those from 20 on 3: left x, matched to x - d, agrees
+    # where it says 3 and x - 3 >= 20 (nowhere), or says 7 and x - 7 < 20
+    want = np.full((20, 40), np.nan, np.float32)
+    want[:, 20:27] = 7
+    np.testing.assert_array_equal(found.truth.values, want)
+    assert taught(given, teacher, least=0.0, consistent=4.0).truth.share_known == 37 / 40
+    with pytest.raises(UsageError, match="is no difference"):
+        Taught(Many(), teacher, consistent=-1.0)
+
+
 def test_a_teacher_by_name():
     with pytest.raises(UsageError, match="did you mean sgm"):
         Taught(Many(), "sgmm")

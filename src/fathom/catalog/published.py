@@ -70,6 +70,12 @@ NETWORKS = (
         licence="Apache-2.0",
     ),
     _network(
+        "ssmnet",
+        "ssmnet",
+        "SsSMnet (2017): learns without truth, from the very pairs; weights of your own training",
+        licence="Apache-2.0",
+    ),
+    _network(
         "gwcnet",
         "gwcnet",
         "GwcNet (CVPR 2019): channels compared in groups, 3-D hourglasses; its authors' weights",

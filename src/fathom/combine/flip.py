@@ -32,10 +32,18 @@ class FlipConfidence:
 
     def __call__(self, pair: StereoPair) -> Disparity:
         disparity = self.matcher(pair)
-        mirrored = self.matcher(pair.mirrored())
-        right = np.where(mirrored.measured, mirrored.values, np.float32(np.nan))[:, ::-1]
-        difference = left_right_difference(disparity.values, right)
+        difference = mirror_difference(self.matcher, pair, disparity)
         return with_filled(disparity, confidence_of_difference(difference))
+
+
+def mirror_difference(
+    matcher: StereoMatcher, pair: StereoPair, disparity: Disparity
+) -> Float32[np.ndarray, "h w"]:
+    """How far, in pixels, the matcher's disparity of the pair is from what it finds for the right
+    view, by asking it for the pair in a mirror; NaN where either says nothing or only filled in."""
+    mirrored = matcher(pair.mirrored())
+    right = np.where(mirrored.measured, mirrored.values, np.float32(np.nan))[:, ::-1]
+    return left_right_difference(disparity.values, right)
 
 
 def confidence_of_difference(difference: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:

@@ -23,7 +23,7 @@ def colored(
         most = np.float32(np.iinfo(image.dtype).max)
         view = image.astype(np.float32) / most
         if change:
-            view = _jittered(view, words)
+            view = jittered(view, words)
         if spread:
             view = _respread(view, words)
         out.append(np.clip(view * most + np.float32(0.5), 0, most).astype(image.dtype))
@@ -45,7 +45,9 @@ def _words(rng: Rng) -> dict[str, Any]:
     }
 
 
-def _jittered(view: Array, words: dict[str, Any]) -> Array:
+def jittered(view: Array, words: dict[str, Any]) -> Array:
+    """A view in 0..1 with `words`: gain, contrast and saturation as factors, hue in radians, gamma
+    as an exponent."""
     view = view * words["gain"]
     middle = view.mean()
     view = middle + (view - middle) * words["contrast"]

@@ -4,6 +4,7 @@
 alike, and one with too few valid pixels counts with 0.
 """
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -143,6 +144,40 @@ def gradient_matching(
         )
         count = known.sum(dim=(1, 2, 3)).clamp(min=1)
         total = total + ((steps[0] + steps[1]) / count).mean()
+    return total
+
+
+def scale_invariant_gradient(
+    prediction: Map, truth: Map, valid: Mask, spacings: Sequence[int] = (1, 2, 4, 8, 16)
+) -> Float[Tensor, ""]:
+    """Mean |g(prediction) - g(truth)| (Euclidean), summed over the spacings h, of the pairs g = (g
+    across, g down), g(x) = (f(x + h) - f(x)) / (|f(x + h)| + |f(x)|): blind to a common factor.
+
+    prediction, truth: depth, inverse depth or disparity. A pixel counts where it and both
+    neighbours are valid; a spacing that the map does not hold counts with 0. Ummenhofer et al.,
+    "DeMoN", CVPR 2017, eq. 6 and 7, who sum over the pixels.
+
+    Raises `UsageError` for a spacing below 1 or none.
+    """
+    if not spacings or min(spacings) < 1:
+        raise UsageError(
+            "are no spacings", field="spacings", value=tuple(spacings), expected="pixels >= 1"
+        )
+    one = torch.ones_like(prediction)
+    maps = [torch.where(valid, m.to(prediction.dtype), one) for m in (prediction, truth)]
+    total = prediction.new_zeros(())
+    for h in spacings:
+        if min(prediction.shape[-2:]) <= h:
+            continue
+        parts = []
+        for f in maps:
+            here, right, below = f[..., :-h, :-h], f[..., :-h, h:], f[..., h:, :-h]
+            around = [(g - here) / (g.abs() + here.abs()).clamp(min=_FLAT) for g in (right, below)]
+            parts.append(torch.stack(around))
+        known = valid[..., :-h, :-h] & valid[..., :-h, h:] & valid[..., h:, :-h]
+        # the root has no slope at 0
+        apart = (parts[0] - parts[1]).square().sum(dim=0).clamp(min=_FLAT**2).sqrt()
+        total = total + masked_mean(apart, known)
     return total
 
 

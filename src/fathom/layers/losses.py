@@ -8,6 +8,7 @@ A sample without a valid pixel counts with 0 and sends no gradient.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from fathom.core.arrays import Bool, Float
 from fathom.core.errors import UsageError
+from fathom.layers.cues import Cues
 from fathom.layers.resample import to_size
 from fathom.layers.volume import soft_histogram
 
@@ -40,6 +42,103 @@ def errors(disparity: Map, truth: Map, valid: Mask) -> Map:
     return torch.where(valid, disparity, zero) - torch.where(valid, truth.to(zero.dtype), zero)
 
 
+@dataclass(frozen=True)
+class ErrorLaw:
+    """What a pixel costs: Huber's e^2 / (2 beta) where |e| < beta, else |e| - beta / 2.
+
+    most: bound of it; pixels farther off do not pull at all. log: e is the difference of ln(1 + d)
+    and not of d, so that an error counts by its share of the disparity, and large disparities do
+    not rule the sum; below 0 that goes on as a line. beta and most are in units of e. threshold: a
+    pixel counts only where |d - truth| is beyond so many pixels; softness: the width in pixels of a
+    sigmoid for that step, through which gradients flow; 0: the step itself, which sends none.
+
+    Together with the weights of `law_loss` these are the general form of supervised losses,
+    C H(.) D(Phi(d), Phi(truth)), of Laga et al., "A Survey on Deep Learning Techniques for
+    Stereo-based Depth Estimation", TPAMI 2020 (training, supervised). There the step H judges the
+    confidence (`trust_weights`); that of the error is the measure bad-threshold with a slope.
+
+    Raises `UsageError` for a `beta` that is not positive or negative others.
+    """
+
+    beta: float = 1.0
+    most: float = math.inf
+    log: bool = False
+    threshold: float = 0.0
+    softness: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.beta > 0:
+            raise UsageError("is not positive", field="beta", value=self.beta, expected="> 0")
+        for name in ("threshold", "softness"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise UsageError("is no width", field=name, value=value, expected="pixels >= 0")
+
+    def __call__(self, disparity: Map, truth: Map, valid: Mask) -> Map:
+        """Of each pixel; 0, with gradient 0, where not valid."""
+        e = off = errors(disparity, truth, valid)
+        if self.log:
+            zero = torch.zeros_like(disparity)
+            held = torch.where(valid, disparity, zero), torch.where(valid, truth.to(zero), zero)
+            e = log_disparity(held[0]) - log_disparity(held[1])
+        loss = functional.smooth_l1_loss(e, torch.zeros_like(e), reduction="none", beta=self.beta)
+        loss = loss.clamp(max=self.most)
+        if self.threshold:
+            loss = loss * _beyond(off.abs(), self.threshold, self.softness)
+        return loss
+
+
+def log_disparity(disparity: Tensor) -> Tensor:
+    """ln(1 + d); d itself below 0, where nets may err: value and slope go on."""
+    return torch.where(disparity > 0, torch.log1p(disparity.clamp(min=0)), disparity)
+
+
+def _beyond(off: Tensor, threshold: float, softness: float) -> Tensor:
+    """1 where `off` is beyond the threshold, else 0, or a sigmoid of that width."""
+    if softness:
+        return torch.sigmoid((off - threshold) / softness)
+    return (off > threshold).to(off)
+
+
+def trust_weights(confidence: Map, least: float = 0.0) -> Map:
+    """sigmoid(confidence) where that is at least `least`, else 0, as weights of pixels.
+
+    No gradient flows: to say 0 everywhere would be the cheapest answer. confidence: logits.
+
+    Raises `UsageError` for `least` outside 0 .. 1.
+    """
+    if not 0 <= least <= 1:
+        raise UsageError("is no probability", field="least", value=least, expected="0..1")
+    sure = torch.sigmoid(confidence.detach())
+    return torch.where(sure >= least, sure, torch.zeros_like(sure))
+
+
+def law_loss(
+    disparities: Sequence[Tensor],
+    truth: Map,
+    valid: Mask,
+    weights: Sequence[float],
+    law: ErrorLaw,
+    trust: Map | None = None,
+) -> Float[Tensor, ""]:
+    """Sum over the outputs of weight times the mean of the law times `trust`.
+
+    Coarse outputs are enlarged to the truth's size first (Chang and Chen, "PSMNet", CVPR 2018,
+    eq. 2 and 3). weights: of each output, finest first; the last one is repeated. trust: of each
+    pixel; the mean is over all valid ones, however little they are trusted.
+
+    Raises `UsageError` without outputs or weights.
+    """
+    _require(disparities, weights)
+    total = truth.new_zeros(())
+    for i, disparity in enumerate(disparities):
+        loss = law(to_size(disparity, _size(truth)), truth, valid)
+        if trust is not None:
+            loss = torch.where(valid, trust, torch.zeros_like(trust)) * loss
+        total = total + _nth(weights, i) * masked_mean(loss, valid)
+    return total
+
+
 def smooth_l1(
     disparities: Sequence[Tensor],
     truth: Map,
@@ -48,23 +147,11 @@ def smooth_l1(
     beta: float = 1.0,
     most: float = math.inf,
 ) -> Float[Tensor, ""]:
-    """Sum over the outputs of weight times the mean of Huber's e^2 / (2 beta) (|e| < beta), else
-    |e| - beta / 2, at most `most`: pixels farther off than that do not pull at all.
-
-    Coarse outputs are enlarged to the truth's size first (Chang and Chen, "PSMNet", CVPR 2018,
-    eq. 2 and 3). weights: of each output, finest first; the last one is repeated.
+    """`law_loss` of `ErrorLaw(beta, most)`.
 
     Raises `UsageError` without outputs or weights, or for a `beta` that is not positive.
     """
-    _require(disparities, weights)
-    if not beta > 0:
-        raise UsageError("is not positive", field="beta", value=beta, expected="pixels > 0")
-    total = truth.new_zeros(())
-    for i, disparity in enumerate(disparities):
-        e = errors(to_size(disparity, _size(truth)), truth, valid)
-        loss = functional.smooth_l1_loss(e, torch.zeros_like(e), reduction="none", beta=beta)
-        total = total + _nth(weights, i) * masked_mean(loss.clamp(max=most), valid)
-    return total
+    return law_loss(disparities, truth, valid, weights, ErrorLaw(beta, most))
 
 
 def sequence_loss(
@@ -138,21 +225,43 @@ def multi_scale_loss(
     return total
 
 
-def edge_aware_smoothness(disparity: Map, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, ""]:
-    """Mean of |dx d| exp(-|dx I|) + |dy d| exp(-|dy I|), needing no truth.
+def edge_aware_smoothness(
+    disparity: Map,
+    image: Float[Tensor, "b 3 h w"],
+    *,
+    order: int = 1,
+    edge: float = 1.0,
+    relative: bool = True,
+    cues: Cues | None = None,
+) -> Float[Tensor, ""]:
+    """Mean of |dx d| exp(-edge |dx I|) + |dy d| exp(-edge |dy I|), needing no truth.
 
     Godard et al., "Monodepth", CVPR 2017, eq. 3; |dI| is the mean over the channels. image: RGB in
-    0..255, taken as 0..1. disparity is divided by its mean as in "Monodepth2" (ICCV 2019, eq. 3),
-    so that shrinking everything does not pay.
+    0..255, taken as 0..1. relative: the disparity is divided by its mean as in "Monodepth2" (ICCV
+    2019, eq. 3), so that shrinking everything does not pay. order: 2 takes the disparity's second
+    differences, which slanted planes do not have, and of the two steps that each spans the larger
+    one of the image. cues: what else makes steps cheap.
+
+    Raises `UsageError` for another order.
     """
-    d = disparity / disparity.mean(dim=(2, 3), keepdim=True).clamp(min=1e-3)
+    if order not in (1, 2):
+        raise UsageError("is no order", field="order", value=order, expected="1 or 2")
+    d = disparity
+    if relative:
+        d = d / d.mean(dim=(2, 3), keepdim=True).clamp(min=1e-3)
     rgb = image / 255
     total = disparity.new_zeros(())
     for axis in (2, 3):
-        step = d.diff(dim=axis).abs()
-        if step.numel() == 0:
+        bend = d.diff(n=order, dim=axis).abs()
+        if bend.numel() == 0:
             continue
-        total = total + (step * torch.exp(-rgb.diff(dim=axis).abs().mean(1, keepdim=True))).mean()
+        weight = torch.exp(-edge * rgb.diff(dim=axis).abs().mean(1, keepdim=True))
+        known = None if cues is None else cues.step_weights(axis)
+        weight = weight if known is None else weight * known
+        if order == 2:
+            count = weight.shape[axis] - 1
+            weight = torch.minimum(weight.narrow(axis, 0, count), weight.narrow(axis, 1, count))
+        total = total + (bend * weight).mean()
     return total
 
 

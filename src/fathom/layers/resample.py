@@ -33,14 +33,20 @@ def warp_right(
 
 
 def sampled(
-    image: Float[Tensor, "b c _h _w"], at: Float[Tensor, "b 2 h w"]
+    image: Float[Tensor, "b c _h _w"],
+    at: Float[Tensor, "b 2 h w"],
+    border: Literal["zeros", "repeat"] = "zeros",
 ) -> Float[Tensor, "b c h w"]:
-    """The image at the positions `at` (x and y in its pixels), linear between pixels, 0 outside."""
+    """The image at the positions `at` (x and y in its pixels), linear between pixels.
+
+    border: what lies outside, 0 or the border's own values.
+    """
     height, width = image.shape[-2:]
     x, y = (2 * at[:, 0] + 1) / width - 1, (2 * at[:, 1] + 1) / height - 1
     grid = torch.stack([x, y], dim=-1)
+    padding = "border" if border == "repeat" else "zeros"
     return functional.grid_sample(
-        image, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+        image, grid, mode="bilinear", padding_mode=padding, align_corners=False
     )
 
 

@@ -18,18 +18,21 @@ class StereoOutput(NamedTuple):
     of the full image whatever its own size. The first has the full size. confidence: logits
     (b, 1, h, w) of P(|error of the first| <= 1 px), or None. scores: logits (b, k, h', w') of
     disparities 0, s, 2 s, ... in pixels of the full image, s = h / h', or None. inner: what a net's
-    own loss wants to see besides, as that loss says; in training only.
+    own loss wants to see besides, as that loss says; in training only. right: the disparities of
+    the right view, as those of the left, where a net gives them; in training only.
     """
 
     disparities: tuple[Tensor, ...]
     confidence: Tensor | None = None
     scores: Tensor | None = None
     inner: Any = None
+    right: tuple[Tensor, ...] = ()
 
     def float(self) -> "StereoOutput":
         """The same in float32: bfloat16 holds a disparity of 100 to half a pixel only."""
         sure, scores = (None if t is None else t.float() for t in (self.confidence, self.scores))
-        return StereoOutput(tuple(d.float() for d in self.disparities), sure, scores, self.inner)
+        left, right = (tuple(d.float() for d in ds) for ds in (self.disparities, self.right))
+        return StereoOutput(left, sure, scores, self.inner, right)
 
 
 def as_output(given: Any) -> StereoOutput:

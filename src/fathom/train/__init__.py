@@ -9,26 +9,40 @@ if TYPE_CHECKING:
     from fathom.train.experiment import Experiment, Pairs, Validation
     from fathom.train.loop import TrainResult, train
     from fathom.train.objective import StereoLoss
+    from fathom.train.self_supervised import StereoPhotometric, Unlabelled
     from fathom.train.taught import Taught, UnlabelledPairs
+    from fathom.train.video import Video
+    from fathom.train.video_loss import VideoLoss
+    from fathom.train.video_validate import VideoValidation
 
 __all__ = [
     "Experiment",
     "Pairs",
     "StereoLoss",
+    "StereoPhotometric",
     "Taught",
     "TrainResult",
+    "Unlabelled",
     "UnlabelledPairs",
     "Validation",
+    "Video",
+    "VideoLoss",
+    "VideoValidation",
     "train",
 ]
 _HOMES = {
     "Experiment": "experiment",
     "Pairs": "experiment",
     "StereoLoss": "objective",
+    "StereoPhotometric": "self_supervised",
     "Taught": "taught",
     "TrainResult": "loop",
+    "Unlabelled": "self_supervised",
     "UnlabelledPairs": "taught",
     "Validation": "experiment",
+    "Video": "video",
+    "VideoLoss": "video_loss",
+    "VideoValidation": "video_validate",
     "train": "loop",
 }
 

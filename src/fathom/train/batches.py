@@ -1,4 +1,4 @@
-"""Batches: which sample when, cropped and stacked, the same whoever loads them.
+"""Batches: which sample when, the same whoever loads them; the task crops and stacks.
 
 Everything about batch number `step` follows from the seed and `step` alone: neither the number of
 workers, nor of processes, nor where a run was resumed, changes a pixel of it.
@@ -10,91 +10,29 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fathom.core.arrays import Array
 from fathom.core.errors import FathomError, InputError, ResourceError, UsageError
-from fathom.core.pair import StereoPair, View
-from fathom.core.sample import StereoSample
-from fathom.train.experiment import Experiment, Samples
+from fathom.train.experiment import Experiment, Samples, Stacked
+from fathom.train.task import task_of
 
 ATTEMPTS = 8
 """Samples tried for one place of a batch before the run stops."""
 _SPARE = 1 << 40  # index from which endless data replaces samples that cannot serve
 
 
-@dataclass(frozen=True, eq=False)
-class Arrays:
-    """A batch as numpy arrays: what workers hand over.
-
-    left, right: uint8 (b, h, w, 3). truth: float32 (b, h, w), NaN = not taught. evidence: float32
-    (b, c, h', w') or None. names: of the samples. failures: a line for each that had to be
-    replaced.
-    """
-
-    left: Array
-    right: Array
-    truth: Array
-    evidence: Array | None
-    names: tuple[str, ...]
-    failures: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """A batch on the device.
-
-    left, right: float32 (b, 3, h, w), 0..255. truth: float32 (b, 1, h, w), 0 where not `valid`.
-    """
-
-    left: Tensor
-    right: Tensor
-    truth: Tensor
-    valid: Tensor
-    evidence: Tensor | None
-    names: tuple[str, ...]
-
-    @property
-    def inputs(self) -> tuple[Tensor, ...]:
-        """What the net is called with."""
-        images = (self.left, self.right)
-        return images if self.evidence is None else (*images, self.evidence)
-
-
-def to_batch(arrays: Arrays, device: torch.device, channels_last: bool) -> Batch:
-    """The batch as tensors on `device`."""
-    order = torch.channels_last if channels_last else torch.contiguous_format
-
-    def image(values: Array) -> Tensor:
-        moved = torch.from_numpy(values).to(device, non_blocking=True).permute(0, 3, 1, 2)
-        return moved.to(torch.float32).contiguous(memory_format=order)
-
-    truth = torch.from_numpy(arrays.truth).to(device)[:, None]
-    valid = torch.isfinite(truth)
-    evidence = arrays.evidence
-    return Batch(
-        image(arrays.left),
-        image(arrays.right),
-        torch.where(valid, truth, torch.zeros_like(truth)),
-        valid,
-        None if evidence is None else torch.from_numpy(evidence).to(device),
-        arrays.names,
-    )
-
-
 @dataclass(frozen=True)
 class Batches:
     """The batches of one process: `batches[step]` is this process's part of batch `step`.
 
-    It gives an `Arrays`, or the error that ends the run as a value: an exception raised in a
-    worker would come back as a traceback in text.
+    It gives what the task stacks, or the error that ends the run as a value: an exception raised in
+    a worker would come back as a traceback in text.
     """
 
     experiment: Experiment
@@ -102,23 +40,25 @@ class Batches:
     rank: int = 0
     processes: int = 1
 
-    def __getitem__(self, step: int) -> Arrays | FathomError:
+    def __getitem__(self, step: int) -> Stacked | FathomError:
         """Batch `step`, counted from 0."""
         own = self.experiment.batch // self.processes
         slots = range(self.rank * own, (self.rank + 1) * own)
         try:
-            return _stacked([self._filled(step, slot) for slot in slots])
+            filled = [self._filled(step, slot) for slot in slots]
+            failures = tuple(line for _, lines in filled for line in lines)
+            return task_of(self.experiment).stacked([cut for cut, _ in filled], failures)
         except FathomError as error:
             return error
 
-    def _filled(self, step: int, slot: int) -> tuple["_Crop", list[str]]:
-        """The crop for one place of a batch, and why earlier choices could not serve."""
+    def _filled(self, step: int, slot: int) -> tuple[Any, list[str]]:
+        """What is cut for one place of a batch, and why earlier choices could not serve."""
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng([self.experiment.seed, step, slot, attempt])
             index = self._index(step * self.experiment.batch + slot, attempt, rng)
             try:
-                return self._crop(self.samples[index], index, rng), failures
+                return self._cut(self.samples[index], index, rng), failures
             except MemoryError as error:
                 raise ResourceError("not enough memory to load a sample") from error
             except Exception as error:  # a decoder's, a reader's: named, survived
@@ -142,106 +82,14 @@ class Batches:
         epoch, place = divmod(position, count)
         return int(_order(self.experiment.seed, epoch, count)[place])
 
-    def _crop(self, sample: Any, index: int, rng: np.random.Generator) -> "_Crop":
-        sample = usable(sample)
-        if self.experiment.augment is not None:
-            sample = usable(self.experiment.augment(sample, rng))
-        size = (self.experiment.crop_height, self.experiment.crop_width)
-        return _cut(self.experiment, sample, size, sample.name or f"sample {index}", rng)
+    def _cut(self, sample: Any, index: int, rng: np.random.Generator) -> Any:
+        name = getattr(sample, "name", "") or f"sample {index}"
+        return task_of(self.experiment).cut(self.experiment, sample, name, rng)
 
 
 def _disk_full(error: BaseException) -> bool:
     cause = error.__cause__ if isinstance(error, ResourceError) else None
     return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True, eq=False)
-class _Crop:
-    left: Array
-    right: Array
-    truth: Array
-    evidence: Array | None
-    name: str
-
-
-def usable(sample: Any) -> StereoSample:
-    """`sample`, if it is a stereo sample with a truth. Raises `InputError` if it is not."""
-    if not isinstance(sample, StereoSample):
-        raise InputError(
-            "is no stereo sample",
-            field="sample",
-            value=type(sample).__name__,
-            expected="a StereoSample (left, right and true disparity)",
-        )
-    if sample.truth is None:
-        raise InputError("has no true disparity", field="truth", expected="a disparity map")
-    return sample
-
-
-def _cut(
-    experiment: Experiment,
-    sample: StereoSample,
-    size: tuple[int, int],
-    name: str,
-    rng: np.random.Generator,
-) -> _Crop:
-    """A window of (height, width) at random; a smaller image is repeated at its border.
-
-    Raises `InputError` if no pixel of the window is taught, or the evidence is not finite.
-    """
-    assert sample.truth is not None
-    height, width = sample.pair.shape
-    top = int(rng.integers(max(height - size[0], 0) + 1))
-    left = int(rng.integers(max(width - size[1], 0) + 1))
-    rows = np.minimum(np.arange(top, top + size[0]), height - 1)
-    columns = np.minimum(np.arange(left, left + size[1]), width - 1)
-    pick = np.ix_(rows, columns)
-    truth = sample.truth.values[pick]
-    outside = (np.arange(size[0]) >= height)[:, None] | (np.arange(size[1]) >= width)
-    with np.errstate(invalid="ignore"):
-        taught = (truth >= 0) & (truth < experiment.max_disparity) & ~outside
-    if not taught.any():
-        raise InputError(
-            "no pixel of the window has a truth to teach",
-            field="truth",
-            expected=f"0 <= disparity < {experiment.max_disparity:g} (max_disparity)",
-        )
-    views = [v.rgb8[pick] for v in (sample.pair.left, sample.pair.right)]
-    evidence = None
-    if experiment.evidence is not None:
-        evidence = made_evidence(experiment, StereoPair(View(views[0]), View(views[1])))
-    taught_truth = np.where(taught, truth, np.float32(np.nan)).astype(np.float32)
-    return _Crop(views[0], views[1], taught_truth, evidence, name)
-
-
-def made_evidence(experiment: Experiment, pair: StereoPair) -> Array:
-    """The evidence of a pair, float32 (c, h', w').
-
-    Raises `InputError` if it is of another shape or holds values that are not finite.
-    """
-    assert experiment.evidence is not None
-    evidence = np.asarray(experiment.evidence(pair), dtype=np.float32)
-    if evidence.ndim != 3 or not np.isfinite(evidence).all():
-        raise InputError(
-            "is no finite map",
-            field="evidence",
-            value=evidence.shape,
-            expected="finite float32 (channels, height, width)",
-        )
-    return evidence
-
-
-def _stacked(filled: Sequence[tuple[_Crop, list[str]]]) -> Arrays:
-    crops = [crop for crop, _ in filled]
-    evidence = [c.evidence for c in crops if c.evidence is not None]
-    return Arrays(
-        np.stack([c.left for c in crops]),
-        np.stack([c.right for c in crops]),
-        np.stack([c.truth for c in crops]),
-        np.stack(evidence) if evidence else None,
-        tuple(c.name for c in crops),
-        tuple(line for _, lines in filled for line in lines),
-    )
 
 
 @functools.lru_cache(maxsize=2)
@@ -263,7 +111,7 @@ def name_of(samples: Any, index: int) -> str:
     return str(names[index]) if names is not None else f"sample {index}"
 
 
-def loaded(batches: Batches, first: int) -> Iterator[tuple[int, Arrays]]:
+def loaded(batches: Batches, first: int) -> Iterator[tuple[int, Stacked]]:
     """(step, batch) from `first` to the last step, read ahead by the experiment's workers.
 
     The workers are started by this call, before anything else may have started threads.
@@ -288,7 +136,7 @@ def loaded(batches: Batches, first: int) -> Iterator[tuple[int, Arrays]]:
     return _checked(zip(steps, workers, strict=True))
 
 
-def _checked(pairs: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Arrays]]:
+def _checked(pairs: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Stacked]]:
     while True:
         try:
             step, arrays = next(pairs)
@@ -331,8 +179,10 @@ def _ends_with(parent: int) -> None:
     os._exit(1)
 
 
-def parted(samples: Any, share: float) -> tuple[Any, Any]:
+def parted(samples: Any, share: float, least: int = 1) -> tuple[Any, Any]:
     """(training part, held-out part) by a hash of the names: adding samples moves none.
+
+    least: so many are held out even if their share is more; one at least is left to train on.
 
     Raises `UsageError` if the samples have no names, or there are fewer than two.
     """
@@ -346,12 +196,9 @@ def parted(samples: Any, share: float) -> tuple[Any, Any]:
             remedy="give validation sets instead",
         )
     places = [_place(str(name)) for name in names]
-    held = {i for i, place in enumerate(places) if place < share}
     ranked = sorted(range(len(places)), key=places.__getitem__)
-    # Few names: neither part may be empty.
-    held = held or {ranked[0]}
-    if len(held) == len(places):
-        held.remove(ranked[-1])
+    count = max(least, sum(place < share for place in places))
+    held = set(ranked[: min(count, len(places) - 1)])  # neither part may be empty
     kept = [i for i in range(len(places)) if i not in held]
     return Part(samples, tuple(kept)), Part(samples, tuple(sorted(held)))
 
@@ -377,7 +224,6 @@ class Part:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> StereoSample:
+    def __getitem__(self, index: int) -> Any:
         """The sample of that index in this part."""
-        sample: StereoSample = self.samples[self.indices[index]]
-        return sample
+        return self.samples[self.indices[index]]

@@ -1,7 +1,7 @@
 """What an experiment is made of: one frozen dataclass, no torch needed to write it down."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -32,6 +32,101 @@ class Samples(Protocol):
         ...
 
 
+@runtime_checkable
+class Stacked(Protocol):
+    """A batch as numpy arrays, as workers hand it over. names: of the samples. failures: a line for
+    each that had to be replaced."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def failures(self) -> tuple[str, ...]: ...
+
+
+@runtime_checkable
+class Loaded(Protocol):
+    """A batch on the device. inputs: what the net is called with."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def inputs(self) -> tuple[Any, ...]: ...
+    def single(self, index: int) -> Any:
+        """A batch of one sample of this one."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Samples on which a net is judged and never trained: `Validation` for pairs with truth.
+
+    name: how its scores are called. data: gives the samples.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def data(self) -> Callable[[], Any]: ...
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What is learned: how samples become batches, what the net gives, how it is judged.
+
+    An experiment without one learns to match pairs with truth (`fathom.train.task.Matching`).
+    """
+
+    def cut(
+        self, experiment: "Experiment", sample: Any, name: str, rng: np.random.Generator
+    ) -> Any:
+        """One place of a batch; raises `FathomError` for a sample that cannot serve."""
+        ...
+
+    def stacked(self, cuts: Sequence[Any], failures: tuple[str, ...]) -> Stacked:
+        """What was cut, as one batch."""
+        ...
+
+    def to_batch(self, arrays: Any, device: Any, channels_last: bool) -> Loaded:
+        """The batch as tensors on `device`."""
+        ...
+
+    def output(self, given: Any) -> Any:
+        """What the net gave, checked, in float32; raises `InputError` for anything else."""
+        ...
+
+    def tensors(self, output: Any) -> tuple[Any, ...]:
+        """All tensors of an output; the first one is looked at for values that are not finite."""
+        ...
+
+    def measured(self, output: Any, batch: Any) -> tuple[Any, Any, Any]:
+        """Sums for the line of progress: |error|, errors over 2 px, pixels; 0 without a truth."""
+        ...
+
+    def judge(self, name: str, samples: Any) -> Judge:
+        """How samples that were held out are judged."""
+        ...
+
+    def validate(self, judge: Any, samples: Any, judging: "Judging") -> Any:
+        """A `fathom.train.validate.Judged`, or None once `judging.cancelled` says yes."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Judging:
+    """What judging takes beside the samples. net: the `nn.Module`; experiment: its settings;
+    device: where it runs. notify: told of each sample that is left out. cancelled: asked before
+    each sample; once it says yes, judging ends."""
+
+    net: Any
+    experiment: "Experiment"
+    device: Any
+    notify: Callable[[str], None] = lambda line: None  # noqa: ARG005
+    cancelled: Callable[[], bool] = lambda: False
+
+
+StopRule = Callable[[Sequence[float]], str | None]
+"""Why a run should end before its last step, None: it goes on. It is told the headline of the first
+validation after each one so far, the first before any step."""
 Augment = Callable[[StereoSample, np.random.Generator], StereoSample]
 """Changes a sample; all its chance comes from the generator."""
 Evidence = Callable[[StereoPair], Array]
@@ -94,8 +189,9 @@ class Experiment:
     net: builds the `nn.Module` (see `fathom.layers.stereo.StereoNet`). data: gives the `Samples`;
     called once in each process. loss: (StereoOutput, Batch) -> {name: term}, whose sum is
     minimised. augment, evidence: see there; both run in the workers that load. validation: judged
-    at the start, every `validate_every` steps and at the end. The rest can be changed with
-    `--set name=value`.
+    at the start, every `validate_every` steps and at the end. task: what is learned; None: to match
+    pairs with truth. rates: (words, factor) of the learning rate of weights whose names begin with
+    these words. stop: ends the run early. The rest can be changed with `--set name=value`.
 
     Raises `UsageError` for settings that contradict each other or lie out of range.
     """
@@ -105,7 +201,10 @@ class Experiment:
     loss: Callable[..., Any]
     augment: Augment | None = None
     evidence: Evidence | None = None
-    validation: tuple[Validation, ...] = ()
+    validation: tuple[Judge, ...] = ()
+    task: Task | None = None
+    rates: tuple[tuple[str, float], ...] = ()
+    stop: StopRule | None = None
 
     steps: int = option(10_000, "batches to train on, counted from the very beginning")
     batch: int = option(4, "pairs a step, over all processes together")
@@ -116,7 +215,7 @@ class Experiment:
     optimiser: Literal["adamw", "adam", "sgd", "rmsprop"] = option("adamw", "how the weights move")
     learning_rate: float = option(1e-3, "its peak")
     weight_decay: float = option(1e-4, "of the optimiser")
-    schedule: Literal["cosine", "linear", "constant"] = option(
+    schedule: Literal["cosine", "linear", "constant", "step"] = option(
         "cosine", "of the learning rate after the warm-up"
     )
     warmup: int = option(100, "steps over which the learning rate rises from 0")
@@ -180,7 +279,7 @@ _RANGES = {
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
     "optimiser": ("adamw", "adam", "sgd", "rmsprop"),
-    "schedule": ("cosine", "linear", "constant"),
+    "schedule": ("cosine", "linear", "constant", "step"),
     "precision": ("fp32", "bf16"),
 }
 

@@ -111,9 +111,9 @@ def _parsed(name: str, text: str, hint: Any) -> Any:
     if typing.get_origin(kind) is typing.Literal:
         return text  # Experiment says which there are
     try:
-        return kind(text)
-    except ValueError as error:
-        words = {int: "a whole number", float: "a number"}
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError) as error:
+        words = {int: "a whole number", float: "a number", bool: "true or false"}
         raise UsageError(
             "cannot be read", field=name, value=text, expected=words.get(kind, "a path")
         ) from error

@@ -19,9 +19,9 @@ import torch
 
 from fathom.core.errors import InputError, ResourceError, UsageError
 from fathom.layers.state import load_state
-from fathom.train.batches import Arrays, Batch, Batches, length, loaded, parted, to_batch
+from fathom.train.batches import Batches, length, loaded, parted
 from fathom.train.checkpoint import read_weights, save_checkpoint, save_weights
-from fathom.train.experiment import Experiment, Validation
+from fathom.train.experiment import Experiment, Judge, Judging, Loaded, Stacked
 from fathom.train.guards import Stop, memory_errors
 from fathom.train.meter import Meter
 from fathom.train.record import (
@@ -38,8 +38,9 @@ from fathom.train.record import (
 from fathom.train.schedule import Average
 from fathom.train.state import State, averaged_weights, new_state
 from fathom.train.step import culprits, one_step
+from fathom.train.task import task_of
 from fathom.train.taught import Taught
-from fathom.train.validate import Judged, validate
+from fathom.train.validate import Judged
 from fathom.train.world import World, joined
 
 _NAMED = 10
@@ -48,9 +49,10 @@ _NAMED = 10
 
 @dataclass(frozen=True)
 class TrainResult:
-    """folder: of the run. step: batches done. stopped: `finished` or `interrupted`. skipped:
-    batches without a finite loss. failed: samples that could not be used. scores: validation ->
-    metric -> number, the newest."""
+    """folder: of the run. step: batches done. stopped: `finished`, `interrupted`, or why
+    `Experiment.stop` ended it. best: the lowest headline of the first validation, None without one.
+    skipped: batches without a finite loss. failed: samples that could not be used. scores:
+    validation -> metric -> number, the newest."""
 
     folder: Path
     step: int
@@ -58,6 +60,7 @@ class TrainResult:
     skipped: int
     failed: int
     scores: dict[str, dict[str, float]]
+    best: float | None = None
 
 
 def train(
@@ -94,7 +97,8 @@ def train(
             batches = Batches(experiment, data, world.rank, world.size)
             stopped = run.steps(loaded(batches, state.step))
             world.wait()
-    return TrainResult(folder, state.step, stopped, state.skipped, state.failed, state.scores)
+    counts = state.skipped, state.failed
+    return TrainResult(folder, state.step, stopped, *counts, state.scores, state.best)
 
 
 def _begun(experiment: Experiment, world: World, record: Record, resume: bool) -> State:
@@ -126,11 +130,12 @@ def trial(experiment: Experiment, steps: int, device: str, notify: Notify) -> di
         if experiment.start is not None:
             load_state(state.net, read_weights(experiment.start), experiment.start)
         batches = loaded(Batches(experiment, data, world.rank, world.size), 0)
+        task = task_of(experiment)
         began, loss, names = time.monotonic(), math.nan, ""
         for step, arrays in enumerate(islice((a for _, a in batches), steps)):
             for line in arrays.failures:
                 notify(f"left out {line}")
-            batch = to_batch(arrays, world.device, experiment.channels_last)
+            batch = task.to_batch(arrays, world.device, experiment.channels_last)
             done = one_step(experiment, world, state, batch, step, (False, 0))
             loss, names = float(sum(done.terms.values())), ", ".join(batch.names)
         seconds = time.monotonic() - began
@@ -150,18 +155,18 @@ class _Run:
     world: World
     record: Record
     state: State
-    validations: tuple[tuple[Validation, Any], ...]
+    validations: tuple[tuple[Judge, Any], ...]
     stop: "Stop"
     say: Notify
 
-    def steps(self, batches: Iterator[tuple[int, Arrays]]) -> str:
-        """The loop. Returns `finished` or `interrupted`."""
+    def steps(self, batches: Iterator[tuple[int, Stacked]]) -> str:
+        """The loop. Returns `finished`, `interrupted`, or why the experiment's rule ended it."""
         experiment, state = self.experiment, self.state
-        meter = Meter(self.world)
+        task, meter = task_of(experiment), Meter(self.world)
         if state.step == 0:
             self.validate()
         for step, arrays in batches:
-            batch = to_batch(arrays, self.world.device, experiment.channels_last)
+            batch = task.to_batch(arrays, self.world.device, experiment.channels_last)
             flags = (self.stop.asked, len(arrays.failures))
             done = one_step(experiment, self.world, state, batch, step, flags)
             state.step = step + 1
@@ -174,19 +179,35 @@ class _Run:
             last = state.step == experiment.steps
             if halt or last or state.step % experiment.log_every == 0:
                 self.log(meter)
-            began = time.monotonic()
+            began, why = time.monotonic(), None
             if last or (not halt and state.step % experiment.validate_every == 0):
                 self.validate()
-            if halt or last or state.step % experiment.save_every == 0:
+                why = None if last else self.ends()
+            if halt or last or why or state.step % experiment.save_every == 0:
                 self.save()
             meter.pause(time.monotonic() - began)
             if halt and not last:
                 self.say(f"interrupted: saved after step {state.step}; go on with --resume")
                 return "interrupted"
+            if why:
+                self.say(f"stopped after step {state.step}: {why}")
+                self.finish()
+                return why
         self.finish()
         return "finished"
 
-    def skipped(self, batch: Batch) -> None:
+    def ends(self) -> str | None:
+        """Why the run should end now, by the experiment's own rule; the same in every process."""
+        rule, why = self.experiment.stop, None
+        if rule is not None and self.world.rank == 0 and self.validations:
+            first = self.validations[0][0].name
+            own = [e for e in self.record.entries if e.get("validation") == first]
+            headlines = [e.get("headline") for e in own]
+            why = rule([math.inf if h is None else h for h in headlines])
+        found: str | None = self.world.same(why)
+        return found
+
+    def skipped(self, batch: Loaded) -> None:
         """Names what gave no finite loss; ends the run after too many in a row."""
         state = self.state
         state.skipped += 1
@@ -203,7 +224,7 @@ class _Run:
                 remedy="lower learning_rate or clip, or take precision=fp32, and --resume",
             )
 
-    def report_failures(self, arrays: Arrays) -> None:
+    def report_failures(self, arrays: Stacked) -> None:
         """Names samples that could not be used and were replaced by others."""
         for line in self.world.gathered(list(arrays.failures)):
             self.state.failed += 1
@@ -224,17 +245,17 @@ class _Run:
         if not self.validations:
             return
         if self.world.rank == 0:
+            task = task_of(self.experiment)
+            judging = Judging(
+                self.state.net,
+                self.experiment,
+                self.world.device,
+                self.say,
+                lambda: self.stop.asked,
+            )
             with averaged_weights(self.state):
-                for i, (validation, samples) in enumerate(self.validations):
-                    judged = validate(
-                        self.state.net,
-                        validation,
-                        samples,
-                        self.experiment,
-                        self.world.device,
-                        self.say,
-                        lambda: self.stop.asked,
-                    )
+                for i, (judge, samples) in enumerate(self.validations):
+                    judged = task.validate(judge, samples, judging)
                     if judged is None:
                         break
                     self.judged(judged, first=i == 0)
@@ -251,6 +272,7 @@ class _Run:
                 "step": state.step,
                 "validation": judged.name,
                 "numbers": numbers,
+                "headline": judged.headline,
                 "heading": judged.heading,
                 "images": judged.images,
                 "failed": list(judged.failed),
@@ -283,7 +305,7 @@ class _Run:
             self.say(f"wrote {self.record.folder / WEIGHTS}")
 
 
-def _data(experiment: Experiment) -> tuple[Any, tuple[tuple[Validation, Any], ...]]:
+def _data(experiment: Experiment) -> tuple[Any, tuple[tuple[Judge, Any], ...]]:
     """The samples to train on, and the validations with theirs; a held-out part comes first."""
     data = experiment.data()
     if not hasattr(data, "__getitem__"):
@@ -299,7 +321,7 @@ def _data(experiment: Experiment) -> tuple[Any, tuple[tuple[Validation, Any], ..
         plain = data.samples if isinstance(data, Taught) else data
         held = parted(plain, experiment.holdout)[1]
         data = parted(data, experiment.holdout)[0]
-        sets.insert(0, (Validation("held-out", lambda: held), held))
+        sets.insert(0, (task_of(experiment).judge("held-out", held), held))
     if length(data) == 0:
         raise InputError("holds no sample", field="data", value=0, expected="one or more")
     return data, tuple(sets)

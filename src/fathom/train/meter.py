@@ -73,9 +73,11 @@ class Meter:
     def line(self, entry: dict[str, Any], experiment: Experiment) -> str:
         """The line of progress."""
         left = (experiment.steps - entry["step"]) * experiment.batch / max(self._rate, 1e-9)
+        errors = ""
+        if math.isfinite(entry["bad_2"]):
+            errors = f"EPE {entry['epe']:.3g} px  bad-2 {100 * entry['bad_2']:.1f} %  "
         return (
-            f"step {entry['step']}/{experiment.steps}  loss {entry['loss']:.4g}  "
-            f"EPE {entry['epe']:.3g} px  bad-2 {100 * entry['bad_2']:.1f} %  "
+            f"step {entry['step']}/{experiment.steps}  loss {entry['loss']:.4g}  {errors}"
             f"{entry['samples_per_s']:.3g} samples/s  {_clock(left)} left"
         )
 

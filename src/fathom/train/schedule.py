@@ -7,10 +7,13 @@ from torch import Tensor, nn
 
 from fathom.train.experiment import Experiment
 
+_STEP = 0.75
+
 
 def learning_rate(experiment: Experiment, step: int) -> float:
     """The rate of batch `step`, counted from 0: a linear rise over `warmup` steps, then constant,
-    linear to 0, or half a cosine to 0 (Loshchilov and Hutter, "SGDR", ICLR 2017, eq. 5)."""
+    linear to 0, half a cosine to 0 (Loshchilov and Hutter, "SGDR", ICLR 2017, eq. 5), or constant
+    and a tenth of it in the last quarter (step)."""
     peak = experiment.learning_rate
     if step < experiment.warmup:
         return peak * (step + 1) / experiment.warmup
@@ -18,6 +21,8 @@ def learning_rate(experiment: Experiment, step: int) -> float:
     share = min((step - experiment.warmup) / rest, 1.0)
     if experiment.schedule == "cosine":
         return peak * 0.5 * (1 + math.cos(math.pi * share))
+    if experiment.schedule == "step":
+        return peak if step < _STEP * experiment.steps else 0.1 * peak
     return peak * (1 - share) if experiment.schedule == "linear" else peak
 
 

@@ -1,9 +1,10 @@
 """Everything that a step changes, and how it is written down and taken back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +69,8 @@ def new_state(experiment: Experiment, world: World) -> State:
     """Net, optimiser and average at step 0, the same in every process.
 
     Raises `InputError` if the builder gives no `nn.Module`, or one without parameters, and
-    `UsageError` if the net says (`net.config.divisor`) that it needs other sizes.
+    `UsageError` if the net says (`net.config.divisor`) that it needs other sizes, or has no weights
+    for one of the `rates`.
     """
     torch.manual_seed(experiment.seed)
     net = experiment.net()
@@ -92,9 +94,8 @@ def new_state(experiment: Experiment, world: World) -> State:
         _channels_last(net)
     net.train()
     parallel = world.wrapped(net)
-    parameters = [p for p in net.parameters() if p.requires_grad]
     average = None if experiment.ema is None else Average(net, experiment.ema)
-    return State(net, parallel, _optimiser(experiment, parameters), average)
+    return State(net, parallel, _optimiser(experiment, _groups(net, experiment.rates)), average)
 
 
 def _channels_last(net: nn.Module) -> None:
@@ -104,7 +105,28 @@ def _channels_last(net: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
-def _optimiser(experiment: Experiment, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def _groups(net: nn.Module, rates: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
+    """The weights that are trained by the factor of their learning rate: the first of `rates` whose
+    words a weight's name begins with; the others, with 1, come first."""
+    found: list[dict[str, Any]] = [
+        {"params": [], "factor": factor} for factor in (1.0, *(f for _, f in rates))
+    ]
+    words = [word for word, _ in rates]
+    parts = sorted({name.partition(".")[0] for name, _ in net.named_parameters()})
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            place = next((i for i, word in enumerate(words) if name.startswith(word)), -1)
+            found[place + 1]["params"].append(parameter)
+    for word, group in zip(words, found[1:], strict=True):
+        if not group["params"]:
+            raise UsageError(
+                "begins no name of a weight that is trained", field="rates", value=word,
+                expected=", ".join(parts),
+            )  # fmt: skip
+    return [group for group in found if group["params"]]
+
+
+def _optimiser(experiment: Experiment, parameters: list[dict[str, Any]]) -> torch.optim.Optimizer:
     rate, decay = experiment.learning_rate, experiment.weight_decay
     if experiment.optimiser == "sgd":
         return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)

@@ -1,20 +1,19 @@
 """One step, forward, backward, update, and who is to blame if it fails."""
 
 import math
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fathom.core.errors import FathomError
-from fathom.layers.losses import measured
-from fathom.layers.stereo import as_output
-from fathom.train.batches import Batch
-from fathom.train.experiment import Experiment
+from fathom.core.errors import FathomError, UsageError
+from fathom.train.experiment import Experiment, Loaded
 from fathom.train.schedule import learning_rate
 from fathom.train.state import State
+from fathom.train.task import task_of
 from fathom.train.validate import autocast
 from fathom.train.world import World
 
@@ -36,26 +35,27 @@ def one_step(
     experiment: Experiment,
     world: World,
     state: State,
-    batch: Batch,
+    batch: Loaded,
     step: int,
     flags: tuple[bool, int],
 ) -> Done:
     """One step: forward, backward, update. If loss or gradient are not finite in any process,
     nothing changes, the running means of the net's normalisation included."""
+    task = task_of(experiment)
     torch.manual_seed(_seed(experiment.seed, step, world.rank))
     for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(experiment, step)
+        group["lr"] = group["factor"] * learning_rate(experiment, step)
     buffers = [b.detach().clone() for b in state.net.buffers()]
-    with autocast(experiment, world.device):
+    with autocast(experiment, world.device), _normalised(experiment):
         output = state.parallel(*batch.inputs)
-    output = as_output(output)
+    output = task.output(output)
     terms = experiment.loss(output, batch)
-    total: Tensor = sum(terms.values(), batch.truth.new_zeros(()))
+    total: Tensor = sum(terms.values(), torch.zeros((), device=world.device))
     finite = torch.isfinite(total.detach())
     if world.size > 1:
         # DDP waits for the gradient of every parameter, and a loss need not use every output.
-        for tensor in (*output.disparities, output.confidence):
-            total = total if tensor is None else total + 0 * torch.nan_to_num(tensor).sum()
+        for tensor in task.tensors(output):
+            total = total + 0 * torch.nan_to_num(tensor).sum()
     state.optimiser.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
     limit = math.inf if experiment.clip is None else experiment.clip
@@ -72,27 +72,42 @@ def one_step(
             for buffer, before in zip(state.net.buffers(), buffers, strict=True):
                 buffer.copy_(before)
     kept = {k: v.detach() for k, v in terms.items()}
-    sums = measured(output.disparities[0], batch.truth, batch.valid)
-    return Done(not bad, asked > 0, int(failures), kept, sums)
+    return Done(not bad, asked > 0, int(failures), kept, task.measured(output, batch))
 
 
-def culprits(net: nn.Module, experiment: Experiment, batch: Batch) -> list[str]:
+@contextmanager
+def _normalised(experiment: Experiment) -> Iterator[None]:
+    """While open, a net may normalise over the batch. Raises `UsageError` for a batch that leaves
+    one value a channel, as of one small image in a net that pools, instead of torch's own error."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UsageError(
+            "leaves a normalisation of this net one value a channel to take mean and variance of",
+            field="batch", value=experiment.batch, expected="2 or more, or larger crops",
+            remedy="raise batch, or crop_width and crop_height (now "
+            f"{experiment.crop_width}x{experiment.crop_height})",
+        ) from error  # fmt: skip
+
+
+def culprits(net: nn.Module, experiment: Experiment, batch: Loaded) -> list[str]:
     """Names of the samples that give no finite loss by themselves; all, if none is to blame.
 
     Each is run alone and in evaluation mode: a batch normalisation would spread its NaN to all.
     """
     found = []
+    task, device = task_of(experiment), next(net.parameters()).device
     net.eval()
     with torch.no_grad(), suppress(FathomError):
         for i, name in enumerate(batch.names):
-            evidence = None if batch.evidence is None else batch.evidence[i : i + 1]
-            images = batch.left[i : i + 1], batch.right[i : i + 1]
-            one = Batch(*images, batch.truth[i : i + 1], batch.valid[i : i + 1], evidence, (name,))
-            with autocast(experiment, batch.left.device):
+            one = batch.single(i)
+            with autocast(experiment, device):
                 output = net(*one.inputs)
-            output = as_output(output)
-            loss = sum(experiment.loss(output, one).values(), batch.truth.new_zeros(()))
-            if not bool(torch.isfinite(loss) & torch.isfinite(output.disparities[0]).all()):
+            output = task.output(output)
+            loss = sum(experiment.loss(output, one).values(), torch.zeros((), device=device))
+            if not bool(torch.isfinite(loss) & torch.isfinite(task.tensors(output)[0]).all()):
                 found.append(name)
     net.train()
     return found or list(batch.names)

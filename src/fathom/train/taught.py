@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fathom.combine.flip import mirror_difference
 from fathom.core.arrays import Bool, Float32
 from fathom.core.errors import InputError, UsageError
 from fathom.core.estimator import StereoMatcher
@@ -33,11 +34,13 @@ class Taught:
     process when it is first asked). It stays as it is, and the same pair gets the same answer.
     keep_truth: where the sample has a truth of its own, that is taken instead. hopeless: a sample
     on which more than this share of the known truth is missed by over 2 px is refused (training
-    names it and takes another): what the teacher does not understand it must not teach.
+    names it and takes another): what the teacher does not understand it must not teach. consistent:
+    with a number of pixels the teacher is asked for the right view as well (the pair in a mirror),
+    and speaks only where both answers agree to that; least=0 makes it the only filter.
 
     The teacher is asked for each sample each time; `fathom.data.looks.Kept` around this asks once.
 
-    Raises `UsageError` for shares outside 0..1 and for an unknown teacher.
+    Raises `UsageError` for shares outside 0..1, negative pixels and an unknown teacher.
     """
 
     samples: Any
@@ -45,12 +48,20 @@ class Taught:
     least: float = 0.8
     keep_truth: bool = True
     hopeless: float = 0.6
+    consistent: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("least", "hopeless"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise UsageError("is no share", field=name, value=value, expected="0..1")
+        if self.consistent is not None and not self.consistent >= 0:
+            raise UsageError(
+                "is no difference",
+                field="consistent",
+                value=self.consistent,
+                expected="pixels >= 0",
+            )
         if isinstance(self.teacher, str):
             from fathom.catalog import entry
 
@@ -71,12 +82,18 @@ class Taught:
         and what the samples and the teacher raise.
         """
         sample: StereoSample = self.samples[index]
-        matcher = _made(self.teacher, os.getpid()) if isinstance(self.teacher, str) else None
-        found = (matcher or self.teacher)(sample.pair)  # type: ignore[operator]
+        teacher = self.teacher
+        matcher = _made(teacher, os.getpid()) if isinstance(teacher, str) else teacher
+        found = matcher(sample.pair)
         own = None if sample.truth is None else sample.truth.values
         if own is not None:
             self._hope(found.values, own)
-        values = np.where(self._sure(found), found.values, np.float32(np.nan))
+        sure = self._sure(found)
+        if self.consistent is not None:
+            difference = mirror_difference(matcher, sample.pair, found)
+            with np.errstate(invalid="ignore"):
+                sure = sure & (difference <= np.float32(self.consistent))  # NaN: nothing to compare
+        values = np.where(sure, found.values, np.float32(np.nan))
         if own is not None and self.keep_truth:
             values = np.where(np.isnan(own), values, own)
         if np.isnan(values).all():
@@ -134,7 +151,7 @@ class UnlabelledPairs:
     def __init__(self, left: Path | str, right: Path | str | None = None) -> None:
         from fathom.io.pairing import find_pairs
 
-        sides = _sides(Path(left)) if right is None else (left, right)
+        sides = side_folders(Path(left)) if right is None else (left, right)
         self._files = find_pairs(*sides).pairs
         self.names = tuple(f.name for f in self._files)
 
@@ -160,7 +177,9 @@ _SIDES = (
 )
 
 
-def _sides(root: Path) -> tuple[Path, Path]:
+def side_folders(root: Path) -> tuple[Path, Path]:
+    """The folders of the left and of the right images in `root`, by their usual names. Raises
+    `InputError` if there are none."""
     for left, right in _SIDES:
         if (root / left).is_dir() and (root / right).is_dir():
             return root / left, root / right

@@ -1,7 +1,8 @@
 """Judging a net while it is trained: whole pairs, named protocols, pictures."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,8 +19,8 @@ from fathom.core.sample import StereoSample
 from fathom.eval.scoring import score
 from fathom.eval.tally import Tally
 from fathom.nets import adapter
-from fathom.train.batches import made_evidence, usable
-from fathom.train.experiment import Experiment, Validation
+from fathom.train.experiment import Experiment, Judging, Validation
+from fathom.train.pairs import made_evidence, usable
 from fathom.viz.figure import comparison
 
 PICTURES = 3
@@ -75,63 +76,96 @@ def predict(
     return matcher(pair)
 
 
-def validate(
-    net: nn.Module,
-    validation: Validation,
-    samples: Any,
-    experiment: Experiment,
-    device: torch.device,
-    notify: Callable[[str], None],
-    cancelled: Callable[[], bool] = lambda: False,
-) -> Judged | None:
-    """Judges the net on the validation's samples; those that fail are named and left out.
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """The net in evaluation mode, and afterwards as it was."""
+    training = net.training
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train(training)
 
-    cancelled: asked before each sample; once it says yes, the answer is None.
+
+def judge_each(
+    judging: Judging,
+    title: str,
+    samples: Any,
+    look: Callable[[Any, str], None],
+    expected: str,
+) -> tuple[str, ...] | None:
+    """Calls `look` with each sample and its name, the net in evaluation mode. Samples that fail are
+    named and left out: gives a line for each; None once judging is cancelled.
+
+    title: of the validation. expected: what the samples ought to be, in words.
+
+    Raises `InputError` if none could be judged.
+    """
+    failed: list[str] = []
+    with evaluating(judging.net):
+        for i in range(len(samples)):
+            name = f"sample {i}"
+            if judging.cancelled():
+                return None
+            try:
+                sample = samples[i]
+                name = getattr(sample, "name", "") or name
+                look(sample, name)
+            except FathomError as error:
+                failed.append(f"{name}: {error}")
+                judging.notify(f"validation {title}: left out {failed[-1]}")
+    if len(failed) == len(samples):
+        raise InputError(
+            "no sample could be judged",
+            field=f"validation {title}",
+            value=failed[-1] if failed else "no sample",
+            expected=expected,
+        )
+    return tuple(failed)
+
+
+def validate(validation: Validation, samples: Any, judging: Judging) -> Judged | None:
+    """Judges the net on the validation's samples; those that fail are named and left out. None once
+    judging is cancelled.
 
     Raises `InputError` if none could be judged.
     """
     rules = validation.rules()
     tally = Tally(rules, validation.mask)
     pictures: dict[str, Array] = {}
-    failed: list[str] = []
-    count = len(samples) if validation.most is None else min(validation.most, len(samples))
-    training = net.training
-    net.eval()
-    try:
-        for i in range(count):
-            name = f"sample {i}"
-            if cancelled():
-                return None
-            try:
-                sample = usable(samples[i])
-                name = sample.name or name
-                estimate = predict(net, sample.pair, experiment, device)
-                scores = score(estimate, sample, rules, mask=tally.mask)
-            except FathomError as error:
-                failed.append(f"{name}: {error}")
-                notify(f"validation {validation.name}: left out {failed[-1]}")
-                continue
-            tally.add(scores)
-            if len(pictures) < PICTURES:
-                pictures[name] = _picture(sample, estimate, scores.values)
-    finally:
-        net.train(training)
-    if len(failed) == count:
-        raise InputError(
-            "no sample could be judged",
-            field=f"validation {validation.name}",
-            value=failed[-1] if failed else "no sample",
-            expected="stereo pairs with a true disparity",
-        )
-    totals = tally.totals()
-    return Judged(
-        validation.name,
-        dict(totals.published),
-        str(totals),
-        totals.images,
-        tuple(failed),
-        pictures,
+
+    def look(given: Any, name: str) -> None:
+        sample = usable(given)
+        estimate = predict(judging.net, sample.pair, judging.experiment, judging.device)
+        scores = score(estimate, sample, rules, mask=tally.mask)
+        tally.add(scores)
+        if len(pictures) < PICTURES:
+            pictures[name] = _picture(sample, estimate, scores.values)
+
+    chosen = First(samples, validation.most)
+    failed = judge_each(
+        judging, validation.name, chosen, look, "stereo pairs with a true disparity"
     )
+    if failed is None:
+        return None
+    totals = tally.totals()
+    numbers = dict(totals.published)
+    return Judged(validation.name, numbers, str(totals), totals.images, failed, pictures)
+
+
+class First:
+    """The first samples, at most so many; all of them if `most` is None."""
+
+    def __init__(self, samples: Any, most: int | None) -> None:
+        self._samples = samples
+        self._count = len(samples) if most is None else min(most, len(samples))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        """Sample `index`."""
+        return self._samples[index]
 
 
 def _picture(sample: StereoSample, estimate: Disparity, numbers: Any) -> Array:

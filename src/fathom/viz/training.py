@@ -33,8 +33,9 @@ def training_report(
     report.section("Training")
     if steps:
         report.add_svg(curves_svg([("loss", _points(steps, "loss"))], "loss", log=True))
-        report.add_svg(curves_svg([("EPE", _points(steps, "epe"))], "EPE, px", log=True))
-        report.add_svg(curves_svg([("bad-2", _points(steps, "bad_2", 100))], "bad-2, %"))
+        if any(e.get("epe") is not None for e in steps):
+            report.add_svg(curves_svg([("EPE", _points(steps, "epe"))], "EPE, px", log=True))
+            report.add_svg(curves_svg([("bad-2", _points(steps, "bad_2", 100))], "bad-2, %"))
     else:
         report.add_text("No step has been logged yet.")
     if scores:

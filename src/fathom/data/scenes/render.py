@@ -1,6 +1,6 @@
 """From a world to both views: which triangle a pixel shows, its colour, its truth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,17 +62,58 @@ class _View:
     samples: tuple[Array, Array, Array, Array]
 
 
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A world lit and ready to be seen: its triangles and its light, in the frame of one camera,
+    and the shadow map."""
+
+    soup: Soup
+    light: Array
+    shadow: Array
+
+    def seen_by(self, rotation: Array, offset: Array) -> "Stage":
+        """The same world in the frame of another camera: X' = rotation X + offset. What moves
+        between the shots stays where it is."""
+        soup, light = self.soup, self.light.copy()
+        moved = replace(
+            soup,
+            points=soup.points @ rotation.T + offset,
+            normals=(soup.normals.reshape(-1, 3) @ rotation.T).ravel(),
+            shifts=np.zeros_like(soup.shifts),
+        )
+        light[at.SUN : at.SUN + 3] = rotation @ light[at.SUN : at.SUN + 3]
+        rows = light[at.SHADOW_X : at.SHADOW_X + 12].reshape(3, 4)
+        rows[:, :3] = rows[:, :3] @ rotation.T
+        rows[:, 3] -= rows[:, :3] @ offset
+        for n in range(int(light[at.LAMPS])):
+            place = slice(at.LIGHT + at.LAMP * n, at.LIGHT + at.LAMP * n + 3)
+            light[place] = rotation @ light[place] + offset
+        return Stage(moved, light, self.shadow)
+
+
+def staged(world: World, *, shadows: bool) -> Stage:
+    """The world with its light. shadows: whether the sun throws them."""
+    soup, tables = soup_of(world), world.tables
+    holes = (tables.marks, tables.holes, tables.masks)
+    light = light_of(world)
+    shadow = _shadows(world, soup, holes, light) if shadows else np.zeros(1, np.float32)
+    return Stage(soup, light, shadow)
+
+
 def render(world: World, *, shadows: bool) -> tuple[Rendered, Rendered]:
-    """Left and right view of a world. shadows: whether the sun throws them.
+    """Left and right view of a world. shadows: whether the sun throws them."""
+    return views_of(world, staged(world, shadows=shadows))
+
+
+def views_of(world: World, stage: Stage) -> tuple[Rendered, Rendered]:
+    """Left and right view of a world on its stage.
 
     Which surface a pixel shows is decided at its centre for the truth, and at 2 x 2 places within
     it for its colour, so outlines are smooth in the image and sharp in the truth.
     """
-    soup = soup_of(world)
+    soup, light, shadow = stage.soup, stage.light, stage.shadow
     tables = world.tables
     holes = (tables.marks, tables.holes, tables.masks)
-    light = light_of(world)
-    shadow = _shadows(world, soup, holes, light) if shadows else np.zeros(1, np.float32)
     texels = (tables.surfaces, tables.textures, tables.atlas)
     views = [_view(world, soup, holes, side) for side in (0, 1)]
     shaded = [_shaded(world, soup, view, texels, (light, shadow)) for view in views]

@@ -84,6 +84,21 @@ def full_scene(seed: int, settings: SceneSettings | None = None, index: int = 0)
     is none.
     """
     settings = settings or SceneSettings()
+    world, shadows = built(seed, settings, index)
+    left, right = _render(settings)(world, shadows=shadows)
+    # A chance of its own: the same scene, with the cameras' faults or without.
+    images = developed(source(seed, index, 1), left.colors, right.colors,
+                       effects=settings.effects, is_night=world.is_night)  # fmt: skip
+    largest = int(np.ceil(max(left.disparity.max(), 1)))
+    rig = replace(world.frame.rig, max_disparity=min(largest, _MOST_DISPARITY))
+    return Scene(
+        *images, rig, left.disparity, right.disparity, left.seen_by_both, right.seen_by_both,
+        left.normals, _masks(left), _masks(right), world.kind, world.is_night, seed, index,
+    )  # fmt: skip
+
+
+def built(seed: int, settings: SceneSettings, index: int) -> tuple[World, bool]:
+    """The world of a scene, and whether the sun throws shadows in it. Raises as `full_scene`."""
     for name, value in (("seed", seed), ("index", index)):
         if value < 0:
             raise UsageError("is negative", field=name, value=value, expected="0 or more")
@@ -95,16 +110,7 @@ def full_scene(seed: int, settings: SceneSettings | None = None, index: int = 0)
     world.has_motion = bool(rng.random() < settings.motion)
     shadows = bool(rng.random() < settings.shadows)
     BACKGROUNDS[kind](world)
-    left, right = _render(settings)(world, shadows=shadows)
-    # A chance of its own: the same scene, with the cameras' faults or without.
-    images = developed(source(seed, index, 1), left.colors, right.colors,
-                       effects=settings.effects, is_night=world.is_night)  # fmt: skip
-    largest = int(np.ceil(max(left.disparity.max(), 1)))
-    rig = replace(world.frame.rig, max_disparity=min(largest, _MOST_DISPARITY))
-    return Scene(
-        *images, rig, left.disparity, right.disparity, left.seen_by_both, right.seen_by_both,
-        left.normals, _masks(left), _masks(right), kind, world.is_night, seed, index,
-    )  # fmt: skip
+    return world, shadows
 
 
 def _masks(view: Rendered) -> dict[str, Any]:

@@ -57,6 +57,11 @@ class Monodepth2Config:
         if min(*self.blocks, *self.widths, *self.up) < 1:
             raise UsageError("is no net", field="Monodepth2Config", value=self, expected=">= 1")
 
+    @property
+    def divisor(self) -> int:
+        """Sizes the net takes are multiples of this."""
+        return DIVISOR
+
 
 class _Reflected(nn.Module):
     """A 3x3 convolution of the image continued by its mirror."""
@@ -115,17 +120,49 @@ class Monodepth2(nn.Module):
         return tuple(reversed(found))
 
 
+@dataclass(frozen=True)
+class PoseConfig:
+    """Of the net of the motion. depth, blocks, widths, classes: of its ResNet as in
+    `Monodepth2Config`. inner: channels of the layers after it. scale: what their answer is
+    multiplied by, so that motions are small from the start.
+
+    Raises `UsageError` for sizes below 1, another ResNet or a scale that is not above 0.
+    """
+
+    depth: Depth = 18
+    blocks: tuple[int, ...] | None = None
+    widths: tuple[int, ...] = WIDTHS
+    inner: int = 256
+    classes: int = _CLASSES
+    scale: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            raise UsageError("is no scale", field="scale", value=self.scale, expected="> 0")
+        # the same ResNet as the depth's, and refused alike
+        blocks = self.blocks or BLOCKS.get(self.depth, ())
+        Monodepth2Config(self.depth, blocks, self.widths, (self.inner,))
+
+
 class PoseNet(nn.Module):
     """Two frames (b, 3, h, w) in 0..255 -> how the camera moved from the first to the second:
-    axis-angle and translation, each (b, 3), both 0.01 of what the last layer says."""
+    axis-angle and translation, each (b, 3), both 0.01 (`scale`) of what the last layer says."""
 
-    def __init__(self, depth: Depth = 18, classes: int = _CLASSES) -> None:
+    def __init__(self, config: PoseConfig | None = None) -> None:
         super().__init__()
-        self.encoder = ResNet(depth, images=2, classes=classes)
-        self.squeeze = nn.Conv2d(self.encoder.channels[-1], 256, 1)
-        self.first = nn.Conv2d(256, 256, 3, padding=1)
-        self.second = nn.Conv2d(256, 256, 3, padding=1)
-        self.last = nn.Conv2d(256, 12, 1)
+        self.config = config = config or PoseConfig()
+        self.encoder = ResNet(
+            config.depth,
+            images=2,
+            blocks=config.blocks,
+            widths=config.widths,
+            classes=config.classes,
+        )
+        inner = config.inner
+        self.squeeze = nn.Conv2d(self.encoder.channels[-1], inner, 1)
+        self.first = nn.Conv2d(inner, inner, 3, padding=1)
+        self.second = nn.Conv2d(inner, inner, 3, padding=1)
+        self.last = nn.Conv2d(inner, 12, 1)
 
     def forward(
         self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]
@@ -134,7 +171,7 @@ class PoseNet(nn.Module):
         x = self.encoder(normalised(torch.cat([first, second], dim=1)))[-1]
         x = functional.relu(self.squeeze(x))
         x = functional.relu(self.second(functional.relu(self.first(x))))
-        motion = 0.01 * self.last(x).mean(dim=(2, 3))
+        motion = self.config.scale * self.last(x).mean(dim=(2, 3))
         return motion[:, :3], motion[:, 3:6]
 
 
@@ -253,7 +290,7 @@ def monodepth2(
 
 def monodepth2_pose(*, depth: Depth = 18) -> PoseNet:
     """The net of the camera's motion (pose_encoder.pth and pose.pth), untrained."""
-    return PoseNet(depth)
+    return PoseNet(PoseConfig(depth))
 
 
 def monodepth2_posecnn() -> PoseCNN:

@@ -27,6 +27,7 @@ from fathom.layers.state import counted, renamed
 from fathom.layers.stereo import StereoOutput, imagenet_colours, require_levels, require_size
 from fathom.layers.trunk import official_names, stages, start, stem
 from fathom.layers.volume import concat_volume, enlarged_argmax, group_correlation
+from fathom.nets.backbone import Backbone, BackboneConfig
 from fathom.published.frame import MEAN_COLOUR, Frame
 from fathom.published.record import Licences, Weights
 
@@ -38,7 +39,7 @@ class GwcNetConfig:
     """max_disparity: disparities below this can be found, in pixels. groups: of the channels that
     are correlated. concat: channels of each view that are concatenated besides, or 0. width: of the
     volume, and the unit of the descriptions'; the paper's is 32. blocks: residual blocks at each
-    stage.
+    stage. backbone: an encoder of transformers that describes the views in the trunk's place.
 
     Raises `UsageError` for a range that the net cannot halve as often as it must, groups that do
     not divide the channels, or sizes below 1.
@@ -49,6 +50,7 @@ class GwcNetConfig:
     concat: int = 12
     width: int = 32
     blocks: tuple[int, int, int, int] = (3, 16, 3, 3)
+    backbone: BackboneConfig | None = None
 
     def __post_init__(self) -> None:
         require_levels(self.max_disparity, self.step)
@@ -83,15 +85,20 @@ class _Features(nn.Module):
     def __init__(self, config: GwcNetConfig) -> None:
         super().__init__()
         c = config.width
-        self.stem = stem(c)
-        self.stages = stages(c, config.blocks)
+        self.backbone: Backbone | None = None
+        if config.backbone is None:
+            self.stem = stem(c)
+            self.stages = stages(c, config.blocks)
         self.fuse = ConvNorm(config.described, 4 * c) if config.concat else None
         self.project = nn.Conv2d(4 * c, config.concat, 1, bias=False) if config.concat else None
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        x = self.stages[1](self.stages[0](self.stem(image)))
-        later = self.stages[2](x)
-        both = torch.cat([x, later, self.stages[3](later)], dim=1)
+        if self.backbone is None:
+            x = self.stages[1](self.stages[0](self.stem(image)))
+            later = self.stages[2](x)
+            both = torch.cat([x, later, self.stages[3](later)], dim=1)
+        else:
+            both = self.backbone(image)
         if self.fuse is None or self.project is None:
             return both, None
         return both, self.project(self.fuse(both))
@@ -139,6 +146,8 @@ class GwcNet(nn.Module):
             nn.Sequential(ConvNorm3d(c, c), Conv3d(c, 1)) for _ in range(1 + 3)
         )
         self.apply(start)
+        if config.backbone is not None:  # later: its weights are not to be drawn anew
+            self.features.backbone = Backbone(config.backbone, config.described)
 
     def forward(
         self, left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]

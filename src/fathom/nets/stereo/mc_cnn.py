@@ -114,12 +114,16 @@ class MCCNN(nn.Module):
         self, left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]
     ) -> StereoOutput:
         """Winner and scores, as above; the last columns are as the authors have them (see
-        `continued`)."""
+        `continued`). In training the cosine's net gives the descriptions of both views as `inner`,
+        which `fathom.layers.weak_matching` compares."""
         levels = min(self.config.max_disparity, left.shape[-1])
-        raw = self.scores(normalised(left), normalised(right), 0, levels)
+        views = self.describe(normalised(left)), self.describe(normalised(right))
+        raw = self._scored(views, 0, levels)
         raw = continued(raw.permute(0, 3, 1, 2), self.reach)
         winner = self.costs_of(raw).argmin(dim=1, keepdim=True).to(raw.dtype)
-        return StereoOutput((winner,), None, torch.where(torch.isfinite(raw), raw, _NEVER))
+        scores = torch.where(torch.isfinite(raw), raw, _NEVER)
+        inner = views if self.training and not self.decide else None
+        return StereoOutput((winner,), None, scores, inner)
 
     def describe(self, image: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h w"]:
         """What the tower says of the patch around every pixel of a normalised image; of length 1
@@ -145,7 +149,10 @@ class MCCNN(nn.Module):
         """How well x and x - d match, d = first .. first + levels - 1; images as `normalised` gives
         them. A cosine, or the logit of the probability; -inf where x - d lies outside.
         """
-        views = self.describe(left), self.describe(right)
+        return self._scored((self.describe(left), self.describe(right)), first, levels)
+
+    def _scored(self, views: tuple[Tensor, Tensor], first: int, levels: int) -> Tensor:
+        """`scores` of descriptions."""
         if not self.decide:
             found = _cosines(*views, first, levels)
         elif self.joint:

@@ -1,0 +1,96 @@
+"""From relative depth to metres in two stages (Bhat et al., "ZoeDepth", 2023), small.
+
+    python experiments/mono_table.py                  # all rows: what experiments/README.md shows
+    fathom train experiments/zoedepth_two_stages.py   # stage two; needs the rows' first stage
+
+Stage one learns relative depth from views whose scale nobody knows: the student of
+`depth_anything_v2.py`, which never saw a truth of this style. Stage two puts ZoeDepth's bins on its
+decoder and learns metres (SILog) from 16 views. The control takes the same net, loss and views and
+begins at random. Numbers are in metres: nothing is fitted.
+
+Seed 0, 240 steps of 9 views a row, procedural scenes alone. `full` has the published settings.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from mono_small import BASE, FARTHEST, LABELLED, Views, held_out, tiny, trained
+from torch import Tensor, nn
+
+from fathom.layers.bins import BinsConfig, MetricBins
+from fathom.layers.mono import MonoOutput
+from fathom.layers.resample import to_size
+from fathom.nets.mono.trainable import TrainableDepth
+from fathom.train import Experiment
+from fathom.train.judge_views import ViewJudge
+from fathom.train.pseudo import OneView, ViewLoss
+
+FIRST = "v2-student"
+
+
+class Metric(nn.Module):
+    """A relative net, and ZoeDepth's bins on its decoder's four levels."""
+
+    def __init__(self, relative: TrainableDepth, width: int, bins: int = 32) -> None:
+        super().__init__()
+        self.relative = relative
+        sizes = {"bottleneck": width, "level": width, "last": width}
+        self.bins = MetricBins(BinsConfig(bins, **sizes, embedding=32, hidden=32, projector=32))
+
+    def forward(self, image: Tensor) -> MonoOutput:
+        """Metres, of the image's size."""
+        output, levels = self.relative.levels(image)
+        depth = self.bins(levels[0], levels, levels[-1], output.map)
+        return MonoOutput(to_size(depth, (image.shape[-2], image.shape[-1])), output.features)
+
+
+def metric(first: str | None) -> Metric:
+    """The net of stage two; first: the run it goes on from."""
+    return Metric(tiny() if first is None else trained(first), 12)  # type: ignore[arg-type]
+
+
+def few() -> Views:
+    """16 labelled views."""
+    return replace(LABELLED, count=16)
+
+
+def stage_two(first: str | None) -> Experiment:
+    """Learning metres, from that run or from nothing."""
+    judge = ViewJudge(
+        "held out", held_out, metrics=("abs-rel", "delta-1", "boundary-f1"), target="depth",
+        fitted=False,
+    )  # fmt: skip
+    return replace(
+        BASE,
+        net=partial(metric, first),
+        data=few,
+        loss=ViewLoss(kind="silog"),
+        task=OneView(target="depth", farthest=FARTHEST),
+        validation=(judge,),
+    )
+
+
+EXPERIMENT = stage_two(FIRST)
+ROWS = {
+    "zoe-two": ("metres from 16 views, after stage one", EXPERIMENT),
+    "zoe-one": ("metres from 16 views, from nothing", stage_two(None)),
+}
+
+
+def full() -> Experiment:
+    """ZoeDepth's settings for stage two, never run here: its own learning rate and length; 64 bins,
+    SILog, one 5-epoch run over 24,000 images of NYU in batches of 16, the rate rising and falling
+    (here: a cosine), a tenth of it for the encoder."""
+    return replace(
+        EXPERIMENT,
+        steps=7_500,
+        batch=16,
+        crop_width=512,
+        crop_height=384,
+        divisor=32,
+        learning_rate=1.61e-4,
+        rates=(("relative.net.backbone.", 0.1),),
+        weight_decay=0.01,
+        schedule="cosine",
+        threads=None,
+    )
