@@ -21,7 +21,8 @@ from mono_small import BASE, FARTHEST, labelled_and_guessed, tiny, trained
 
 from fathom.nets.mono.trainable import depth_anything_of
 from fathom.train import Experiment
-from fathom.train.pseudo import Blend, OneView, Strong, ViewLoss
+from fathom.train.guessed import Blend
+from fathom.train.pseudo import OneView, Strong, ViewLoss
 
 TEACHER = "v1-teacher"
 

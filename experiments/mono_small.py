@@ -29,8 +29,9 @@ from fathom.layers.state import load_state
 from fathom.nets.mono.trainable import TrainableDepth
 from fathom.train import Experiment
 from fathom.train.checkpoint import read_weights
+from fathom.train.guessed import Blend, GuessedViews, relative_teacher
 from fathom.train.judge_views import ViewJudge
-from fathom.train.pseudo import Blend, GuessedViews, OneView, ViewLoss, relative_teacher
+from fathom.train.pseudo import OneView, ViewLoss
 
 HOME = Path(os.environ.get("FATHOM_SCENES", "~/.cache/fathom-scenes")).expanduser()
 RENDERED, SIDE, PATCH = 112, 56, 7

@@ -15,19 +15,9 @@ from fathom.layers.mono import MonoOutput, as_mono_output, feature_alignment
 from fathom.train import Experiment, train
 from fathom.train.checkpoint import read_weights
 from fathom.train.experiment import Judging
+from fathom.train.guessed import GUESSED, Blend, GuessedViews, relative_teacher
 from fathom.train.judge_views import ViewJudge, judge_views
-from fathom.train.pseudo import (
-    GUESSED,
-    Blend,
-    GuessedViews,
-    OneView,
-    Strong,
-    ViewBatch,
-    ViewCrop,
-    ViewLoss,
-    mixed,
-    relative_teacher,
-)
+from fathom.train.pseudo import OneView, Strong, ViewBatch, ViewCrop, ViewLoss, mixed
 
 torch.set_num_threads(1)
 H, W = 12, 16

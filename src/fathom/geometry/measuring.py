@@ -14,12 +14,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fathom.core.arrays import Array, Bool, Float32
-from fathom.core.camera import Camera, StereoRig
+from fathom.core.arrays import Array, Bool
+from fathom.core.camera import StereoRig
 from fathom.core.errors import InputError, UsageError
 from fathom.core.maps import Depth, Source
 from fathom.geometry.modes import Cluster, clusters
-from fathom.geometry.project import rays
+from fathom.geometry.optics import (
+    Optics,
+    camera_of,
+    directions,
+    metres_per_pixel,
+    ray_of,
+    sigma_at,
+    sigmas,
+    unit_of,
+)
 
 Vector = tuple[float, float, float]
 
@@ -34,11 +43,6 @@ pixels: with it, 78 and 94 % of 961 random boxes in real pairs lie within one an
 bars; without it 59 and 84 % (benchmarks/sigma.py --boxes)."""
 _LEAST_SHARE = 0.15  # of the measured pixels of a box: what is less is no object of it
 _LEAST_PIXELS = 12
-_MIDDLE = 100.0
-"""Inverse depth that the middle of a region gets without a rig, in place of pixels of disparity."""
-
-Optics = StereoRig | Camera
-"""The rig whose left view a depth is of, or the camera that took the one image."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +124,10 @@ def measure_point(
             value=f"{x},{y}",
             remedy=_offer(nearest_measured(depth, pixel), pixel),
         )
-    ray = _ray(rig, x, y)
-    own, common = _sigma_at(depth, rig, z, (y, x)), rig_error * _per_pixel(rig, z)
+    ray = ray_of(rig, x, y)
+    own, common = sigma_at(depth, rig, z, (y, x)), rig_error * metres_per_pixel(rig, z)
     sigma = math.hypot(own, common)
-    across = _PIXEL * z / _camera(rig).fx
+    across = _PIXEL * z / camera_of(rig).fx
     length = float(np.linalg.norm(ray))
     spread = np.hypot(ray * sigma, [across, across, 0])
     own_source = Source.MATCHED if isinstance(rig, StereoRig) else Source.MONOCULAR
@@ -160,11 +164,11 @@ def measure_length(
     variance = 0.0
     moved = []
     for point in (first, second):
-        ray = _ray(rig, *point.pixel)
-        across = _PIXEL * point.depth / _camera(rig).fx
+        ray = ray_of(rig, *point.pixel)
+        across = _PIXEL * point.depth / camera_of(rig).fx
         variance += (float(along @ ray) * point.depth_sigma) ** 2
         variance += across**2 * float(along[0] ** 2 + along[1] ** 2)
-        moved.append(ray * (rig_error * _per_pixel(rig, point.depth)))
+        moved.append(ray * (rig_error * metres_per_pixel(rig, point.depth)))
     common = float(along @ (moved[1] - moved[0]))
     ends = [measure_point(depth, rig, p, rig_error) for p in (start, end)]
     return LengthMeasure(ends[0], ends[1], length, math.hypot(math.sqrt(variance), common))
@@ -199,7 +203,7 @@ def measure_object(
             remedy="choose a larger or better-textured region",
         )
     inverse = np.zeros(depth.shape, np.float32)
-    unit = _unit(rig, depth.values[taken])
+    unit = unit_of(rig, depth.values[taken])
     np.divide(np.float32(unit), depth.values, out=inverse, where=taken)
     found = clusters(inverse[taken])
     chosen = _chosen(found, nearest)
@@ -257,8 +261,8 @@ def _object(
     rows, columns = np.nonzero(pixels)
     values = depth.values[pixels].astype(np.float64)
     z = float(np.median(values))
-    own = float(np.median(_sigmas(depth, rig)[pixels]))
-    step = _per_pixel(rig, z)
+    own = float(np.median(sigmas(depth, rig)[pixels]))
+    step = metres_per_pixel(rig, z)
     shared = 0.0
     if isinstance(rig, StereoRig):
         # The median of n independent normal values has 1.2533 times the error of their mean.
@@ -266,8 +270,8 @@ def _object(
         shared = min(own, _SHARED * step)
         own *= 1.0 if independent == 1 else min(1.0, 1.2533 / math.sqrt(independent))
     sigma = math.hypot(own, shared, rig_error * step)
-    camera = _camera(rig)
-    x, y = (_looks(camera, columns, rows) * values[:, None])[:, :2].T
+    camera = camera_of(rig)
+    x, y = (directions(camera, columns, rows) * values[:, None])[:, :2].T
     position = np.array([np.median(x), np.median(y), z])
     distance = float(np.linalg.norm(position))
     pixel = z / camera.fx
@@ -325,62 +329,6 @@ def _cut(rows: Array, columns: Array, box: tuple[int, int, int, int]) -> tuple[s
         "bottom": int(rows.max()) >= y1 - 1,
     }
     return tuple(side for side, reached in sides.items() if reached)
-
-
-def _sigmas(depth: Depth, rig: Optics) -> Float32[np.ndarray, "h w"]:
-    if depth.sigma is not None:
-        return depth.sigma
-    if isinstance(rig, Camera):
-        return np.full(depth.shape, np.nan, np.float32)
-    from fathom.core.uncertainty import DEFAULT_SIGMA_D
-
-    out: Array = depth.values**2 * np.float32(DEFAULT_SIGMA_D / _product(rig))
-    return out
-
-
-def _sigma_at(depth: Depth, rig: Optics, z: float, at: tuple[int, int]) -> float:
-    if depth.sigma is not None:
-        return float(depth.sigma[at])
-    if isinstance(rig, Camera):
-        return math.nan
-    from fathom.core.uncertainty import DEFAULT_SIGMA_D
-
-    return z**2 * DEFAULT_SIGMA_D / _product(rig)
-
-
-def _camera(rig: Optics) -> Camera:
-    return rig if isinstance(rig, Camera) else rig.left
-
-
-def _product(rig: StereoRig) -> float:
-    return rig.left.fx * rig.baseline
-
-
-def _per_pixel(rig: Optics, z: float) -> float:
-    """Metres at depth z for a pixel of disparity; 0 where there is none."""
-    return 0.0 if isinstance(rig, Camera) else z**2 / _product(rig)
-
-
-def _unit(rig: Optics, depths: Array) -> float:
-    """What divided by a depth makes surfaces of an object comparable: its disparity in pixels."""
-    if isinstance(rig, StereoRig):
-        return _product(rig)
-    return _MIDDLE * float(np.median(depths))
-
-
-def _ray(rig: Optics, x: int, y: int) -> Array:
-    found: Array = _looks(_camera(rig), np.array([x]), np.array([y]))[0]
-    if not np.isfinite(found).all():
-        raise InputError(
-            "lies where the lens shows no direction", field="at", value=f"{x},{y}",
-            remedy="choose a pixel nearer to the middle",
-        )  # fmt: skip
-    return found
-
-
-def _looks(camera: Camera, x: Array, y: Array) -> Array:
-    """Directions (x, y, 1) that pixels look along, (n, 3)."""
-    return rays(np.stack([x, y], axis=1).astype(np.float64), camera)
 
 
 def _vector(values: Array) -> Vector:
