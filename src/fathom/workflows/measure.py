@@ -14,13 +14,13 @@ from fathom.geometry.measuring import (
     RIG_ERROR,
     LengthMeasure,
     ObjectMeasure,
-    Optics,
     PointMeasure,
     measure_length,
     measure_object,
     measure_point,
     nearest_measured,
 )
+from fathom.geometry.optics import Optics
 from fathom.geometry.project import rays
 from fathom.io.files import in_file
 from fathom.io.result import Result, read_result
