@@ -32,6 +32,7 @@ COMMANDS = {
     "scenes": "makes stereo pairs with exact truth for training, as many as you want",
     "eval": "judge: maps of a data set to files, files to scores, archives for benchmarks",
     "train": "train or fine-tune a stereo net: an experiment file, resumable, with a log",
+    "adapt": "a model to your own pairs without truth; kept only if held-back pairs say better",
     "weights": "published weights: what there is, converting, keeping and verifying them",
     "export": "a net as ONNX or OpenVINO file that runs without torch, with a certificate",
     "models": "the methods there are, and whether they are ready",
