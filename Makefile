@@ -22,8 +22,9 @@ help:
 demo: $(VENV)/core.done
 	$(BIN)/fathom demo -o demo
 
+# A file's tests stay on one worker: what its module prepares is made once.
 test: $(VENV)/all.done lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/all.done
 	$(BIN)/ruff check .
