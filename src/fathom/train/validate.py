@@ -93,17 +93,20 @@ def judge_each(
     samples: Any,
     look: Callable[[Any, str], None],
     expected: str,
+    most: int | None = None,
 ) -> tuple[str, ...] | None:
     """Calls `look` with each sample and its name, the net in evaluation mode. Samples that fail are
     named and left out: gives a line for each; None once judging is cancelled.
 
-    title: of the validation. expected: what the samples ought to be, in words.
+    title: of the validation. expected: what the samples ought to be, in words. most: only so many,
+    the first.
 
     Raises `InputError` if none could be judged.
     """
     failed: list[str] = []
+    count = len(samples) if most is None else min(most, len(samples))
     with evaluating(judging.net):
-        for i in range(len(samples)):
+        for i in range(count):
             name = f"sample {i}"
             if judging.cancelled():
                 return None
@@ -114,7 +117,7 @@ def judge_each(
             except FathomError as error:
                 failed.append(f"{name}: {error}")
                 judging.notify(f"validation {title}: left out {failed[-1]}")
-    if len(failed) == len(samples):
+    if len(failed) == count:
         raise InputError(
             "no sample could be judged",
             field=f"validation {title}",
@@ -142,30 +145,13 @@ def validate(validation: Validation, samples: Any, judging: Judging) -> Judged |
         if len(pictures) < PICTURES:
             pictures[name] = _picture(sample, estimate, scores.values)
 
-    chosen = First(samples, validation.most)
-    failed = judge_each(
-        judging, validation.name, chosen, look, "stereo pairs with a true disparity"
-    )
+    wanted = "stereo pairs with a true disparity"
+    failed = judge_each(judging, validation.name, samples, look, wanted, validation.most)
     if failed is None:
         return None
     totals = tally.totals()
     numbers = dict(totals.published)
     return Judged(validation.name, numbers, str(totals), totals.images, failed, pictures)
-
-
-class First:
-    """The first samples, at most so many; all of them if `most` is None."""
-
-    def __init__(self, samples: Any, most: int | None) -> None:
-        self._samples = samples
-        self._count = len(samples) if most is None else min(most, len(samples))
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: Any) -> Any:
-        """Sample `index`."""
-        return self._samples[index]
 
 
 def _picture(sample: StereoSample, estimate: Disparity, numbers: Any) -> Array:

@@ -15,7 +15,7 @@ from fathom.data.clips import Moment
 from fathom.eval.alignment import median_scale
 from fathom.eval.depth_metrics import abs_rel, delta
 from fathom.train.experiment import Experiment, Judging
-from fathom.train.validate import PICTURES, First, Judged, judge_each
+from fathom.train.validate import PICTURES, Judged, judge_each
 from fathom.viz.mono import map_scale
 
 RIGHT_WAY = 20.0
@@ -95,6 +95,7 @@ def validate(validation: VideoValidation, samples: Any, judging: Judging) -> Jud
     """
     depths: list[tuple[float, float, float]] = []
     ways: list[float] = []
+    looked: list[str] = []
     pictures: dict[str, Array] = {}
 
     def look(moment: Moment, name: str) -> None:
@@ -103,18 +104,18 @@ def validate(validation: VideoValidation, samples: Any, judging: Judging) -> Jud
         depths.extend(_judged_depth(depth, moment))
         for found, true in zip(motions, moment.motions or (), strict=False):
             ways.append(way_error(found, true))
+        looked.append(name)
         if len(pictures) < PICTURES:
             pictures[name] = _picture(moment, depth)
 
-    chosen = First(samples, validation.most)
-    failed = judge_each(judging, validation.name, chosen, look, "frames with neighbours")
+    wanted = "frames with neighbours"
+    failed = judge_each(judging, validation.name, samples, look, wanted, validation.most)
     if failed is None:
         return None
     numbers = _numbers(depths, [w for w in ways if math.isfinite(w)])
     words = ", ".join(f"{k} {v:.3g}" for k, v in numbers.items())
-    judged = len(chosen) - len(failed)
-    heading = f"{words or 'no truth'}; {judged} frames, depth scaled by the median"
-    return Judged(validation.name, numbers, heading, judged, failed, pictures)
+    heading = f"{words or 'no truth'}; {len(looked)} frames, depth scaled by the median"
+    return Judged(validation.name, numbers, heading, len(looked), failed, pictures)
 
 
 def _judged_depth(depth: Array, moment: Moment) -> list[tuple[float, float, float]]:
