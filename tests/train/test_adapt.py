@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from fathom.core import Disparity, InputError, StereoPair, UsageError
 from fathom.layers.stereo import StereoOutput
 from fathom.train.adapt import Adapting, AdaptLoss, Labelled
 from fathom.train.adapt_recipe import Recipe
-from fathom.train.adapt_watch import Watch, judge_frame, means
+from fathom.train.adapt_watch import Seen, Watch, judge_frame, means
 from fathom.train.batches import parted
+from fathom.workflows.adapt import _Decision
 
 
 def anchored(index=3):
@@ -114,6 +116,15 @@ def test_a_frame_that_fails_is_named_and_none_at_all_is_an_error():
         Watch("held", frames[1:]).judged(Exactly(), said.append)
     before = means(seen)
     assert Watch("held", frames, None, tuple(before.items())).scores(seen)["against before"] == 1
+
+
+def test_a_frame_that_failed_once_is_compared_with_nothing():
+    before, after = (
+        [Seen(n, {}, Disparity(np.ones((2, 2), np.float32))) for n in names]
+        for names in ("abc", "bc")
+    )
+    found = _Decision(before, after, 1.0, False, Path("weights.safetensors")).both()
+    assert [(b.name, a.name) for b, a in found] == [("b", "b"), ("c", "c")]
 
 
 def test_labels_that_are_nowhere_sure_are_left_out():

@@ -94,7 +94,6 @@ def _protocols(words: list[str]) -> int:
     rows = [[m.name, m.unit or "-", m.better, m.text] for m in one.measures]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for row in rows:
-        print(
-            "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=False)) + "  " + row[3]
-        )
+        cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)]
+        print("  " + "  ".join([*cells, row[3]]))
     return 0

@@ -43,7 +43,7 @@ class Eye:
         tangent, k = np.tan(angle), [*self.camera.distortion, *(0.0,) * 14]
         if self.camera.model == "fisheye":
             powers = [angle ** (2 * i + 3) for i in range(4)]
-            moved = angle + sum(term * power for term, power in zip(k, powers, strict=False))
+            moved = angle + sum(term * power for term, power in zip(k[:4], powers, strict=True))
         else:
             q = tangent**2
             with np.errstate(all="ignore"):

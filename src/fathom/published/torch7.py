@@ -49,7 +49,8 @@ def read_networks(data: bytes, path: PathLike) -> dict[str, Array]:
     found: dict[str, Array] = {}
     sequences = [n for n in networks if isinstance(n, _Object) and "modules" in n.fields]
     # the fast net's file has one part, the accurate one's two
-    for part, network in zip(PARTS, sequences, strict=False):
+    parts = PARTS[: len(sequences)]
+    for part, network in zip(parts, sequences[: len(parts)], strict=True):
         for place, layer in enumerate(_listed(network.fields["modules"])):
             if isinstance(layer, _Object):
                 found.update({f"{part}.{place}.{k}": v for k, v in _layer(layer).items()})

@@ -51,8 +51,8 @@ class Meter:
         names = list(self._terms)
         values = [self._terms[n].to(torch.float64) for n in names] + self._sums
         totals = self._world.summed(torch.stack([v.cpu() for v in values])).tolist()
-        terms = {n: v / share for n, v in zip(names, totals, strict=False)}
-        error, bad, pixels = totals[-3:]
+        *sums, error, bad, pixels = totals
+        terms = {n: v / share for n, v in zip(names, sums, strict=True)}
         rate = self._pairs / max(seconds, 1e-9)
         self._rate = rate if not self._rate else 0.7 * self._rate + 0.3 * rate
         known = pixels if pixels else math.nan

@@ -172,7 +172,8 @@ class StereoPhotometric:
         known = [None if self.cues is None else self.cues(image) for image in images]
         finest = [outputs[0] for outputs in views]
         terms: dict[str, list[Tensor]] = {"photometric": []}
-        for outputs, side, cues in zip(views, SIDES, known, strict=False):
+        for i, outputs in enumerate(views):
+            side, cues = SIDES[i], known[i]
             other = finest[1 - SIDES.index(side)] if output.right else None
             terms["photometric"].append(self._photometric(outputs, other, images, side, cues))
             for name, value in self._of_view(outputs[0], other, images, side, cues).items():

@@ -102,8 +102,9 @@ def validate(validation: VideoValidation, samples: Any, judging: Judging) -> Jud
         net, device = judging.net, judging.device
         depth, motions = depth_and_motions(net, moment, judging.experiment, device)
         depths.extend(_judged_depth(depth, moment))
-        for found, true in zip(motions, moment.motions or (), strict=False):
-            ways.append(way_error(found, true))
+        if moment.motions is not None:
+            pairs = zip(motions, moment.motions, strict=True)
+            ways.extend(way_error(found, true) for found, true in pairs)
         looked.append(name)
         if len(pictures) < PICTURES:
             pictures[name] = _picture(moment, depth)

@@ -118,10 +118,10 @@ def _score_table(
         ways.append("higher")
         for label, line in zip(rows, values, strict=True):
             line.append(ssim[label]["mean"] if label in ssim else None)
-    units = [*(m["unit"] for m in metrics), ""]
+    units = [*(m["unit"] for m in metrics), *([""] if ssim else [])]
     cells = []
     for (label, row), line in zip(rows.items(), values, strict=True):
-        numbers = [number(v, unit) for v, unit in zip(line, units, strict=False)]
+        numbers = [number(v, unit) for v, unit in zip(line, units, strict=True)]
         cells.append([label, row["images"], f"{100 * row['known']:.1f} %", *numbers])
     report.add_table(
         headers, cells, caption, best=best_cells(values, ways, 3), right=range(2, len(headers))

@@ -237,7 +237,7 @@ def adapt(
     outcome = Outcome(
         made.kept, made.ratio, result.stopped, result.step, fit, judged.names,
         means(made.before), means(made.after),
-        {b.name: (b.numbers, a.numbers) for b, a in zip(made.before, made.after, strict=False)},
+        {b.name: (b.numbers, a.numbers) for b, a in made.both()},
         places, time.monotonic() - began, _settings(options, recipe),
     )  # fmt: skip
     _written(start, outcome, made.file, _pictures(judged, made))
@@ -256,10 +256,9 @@ def _pictures(judged: Frames, made: "_Decision") -> dict[str, Any]:
     from fathom.viz.figure import comparison
 
     out = {}
-    for i, (before, after) in enumerate(zip(made.before, made.after, strict=False)):
-        if i == PICTURES or before.name != judged.names[i]:
-            break
-        sample, maps = judged[i], {"before": before.disparity, "after": after.disparity}
+    for before, after in made.both()[:PICTURES]:
+        sample = judged[judged.names.index(before.name)]
+        maps = {"before": before.disparity, "after": after.disparity}
         out[before.name] = comparison(sample.pair, maps, sample.truth)
     return out
 
@@ -320,6 +319,11 @@ class _Decision:
     ratio: float
     kept: bool
     file: Path
+
+    def both(self) -> "list[tuple[Seen, Seen]]":
+        """The frames that could be judged before and after: a frame that failed once is no pair."""
+        after = {seen.name: seen for seen in self.after}
+        return [(seen, after[seen.name]) for seen in self.before if seen.name in after]
 
 
 def _decided(
