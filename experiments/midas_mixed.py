@@ -3,12 +3,12 @@
     python experiments/mono_table.py                  # all rows: what experiments/README.md shows
     fathom train experiments/midas_mixed.py           # both halves, the trimmed loss
 
-One half of the 64 labelled views tells inverse depth as it is, the other five times as much plus
+One half of the 128 labelled views tells inverse depth as it is, the other five times as much plus
 0.5: two data sets of which neither knows the other's scale and shift. MiDaS' trimmed loss is blind
 to both; plain L1 is not. `depth` teaches depth itself by the same affine-invariant loss as the
 teacher of `depth_anything_v1.py`, which is taught inverse depth.
 
-Seed 0, 240 steps of 9 views a row, procedural scenes alone.
+Seed 0, 1,000 steps of 9 views a row, procedural scenes alone.
 """
 
 from dataclasses import dataclass, replace

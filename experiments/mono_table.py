@@ -70,7 +70,7 @@ def one_map_for_all() -> dict[str, Any]:
     tally = Tally(JUDGE.rules())
     for sample in HELD_OUT:
         tally.add(score(answer, sample, JUDGE.rules()))
-    told = "one map for all: the mean inverse depth of the 64 labelled views"
+    told = "one map for all: the mean inverse depth of the 128 labelled views"
     return {"run": "mean-map", "told": told, "minutes": 0.0, **tally.totals().published}
 
 

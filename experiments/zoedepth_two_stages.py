@@ -8,7 +8,7 @@ Stage one learns relative depth from views whose scale nobody knows: the student
 decoder and learns metres (SILog) from 16 views. The control takes the same net, loss and views and
 begins at random. Numbers are in metres: nothing is fitted.
 
-Seed 0, 240 steps of 9 views a row, procedural scenes alone. `full` has the published settings.
+Seed 0, 1,000 steps of 9 views a row, procedural scenes alone. `full` has the published settings.
 """
 
 from dataclasses import replace

@@ -407,8 +407,16 @@ def test_too_little_memory_is_one_line(tmp_path, error):
     def loss(output, batch):
         raise error
 
-    with pytest.raises(ResourceError, match="batch = '2 pairs of 16x8': not enough memory; take"):
+    with pytest.raises(ResourceError, match="batch = '2 samples of 16x8': not enough memory; take"):
         run(tmp_path / "a", loss=loss, validation=())
+
+
+def test_a_batch_larger_than_the_memory_is_refused_before_a_sample_is_read(tmp_path):
+    with pytest.raises(ResourceError, match=r"4096x4096: 268,435\.5 GB or more': .* a smaller"):
+        run(
+            tmp_path / "a", data=lambda: Many(2, broken=(0, 1)), batch=1_000_000, crop_width=4096,
+            crop_height=4096,
+        )  # fmt: skip
 
 
 def test_other_errors_are_not_taken_for_it(tmp_path):

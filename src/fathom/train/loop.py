@@ -22,7 +22,7 @@ from fathom.layers.state import load_state
 from fathom.train.batches import Batches, length, loaded, parted
 from fathom.train.checkpoint import read_weights, save_checkpoint, save_weights
 from fathom.train.experiment import Experiment, Judge, Judging, Loaded, Stacked
-from fathom.train.guards import Stop, memory_errors
+from fathom.train.guards import Stop, check_memory, memory_errors
 from fathom.train.meter import Meter
 from fathom.train.record import (
     BEST,
@@ -341,6 +341,7 @@ def _check(experiment: Experiment, world: World) -> None:
         raise ResourceError(
             "this GPU has no bfloat16", field="precision", value="bf16", remedy="take fp32"
         )
+    check_memory(experiment, world.size)
 
 
 def _nothing(line: str) -> None:
