@@ -1,6 +1,6 @@
 """How good is each method's confidence? Areas under the sparsification curve, and calibration.
 
-    python -m benchmarks.confidence [--methods sgm,opencv-sgbm] [--threshold 1,3] [--each]
+    python -m benchmarks.confidence [--methods sgm,opencv-sgbm] [--threshold 1,2,3] [--each]
 
 Over Motorcycle (scikit-image) and, where they are, the pairs with ground truth of FATHOM_SHARED.
 The map is the method's default one, filled; a pixel is wrong if its error exceeds the threshold,
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = [e.name for e in fathom.entries("stereo", ready=True)]
     parser.add_argument("--methods", default=",".join(names))
-    parser.add_argument("--threshold", default="1,3", help="px, comma-separated (default 1,3)")
+    parser.add_argument("--threshold", default="1,2,3", help="px, comma-separated (default 1,2,3)")
     parser.add_argument("--each", action="store_true", help="a line for every pair")
     arguments = parser.parse_args()
     thresholds = [float(t) for t in arguments.threshold.split(",")]

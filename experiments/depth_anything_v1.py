@@ -10,14 +10,14 @@ pretrained DINOv2 here: the frozen encoder is that of the net of `depth_anything
 from clean synthetic views, and so was made for depth, which takes the point out of the comparison
 with the paper's; `random` is one that learned nothing.
 
-Seed 0, 1,000 steps of 9 views a row, procedural scenes alone. `full` has the published settings.
+Seed 0, 800 steps of 9 views a row, procedural scenes alone. `full` has the published settings.
 """
 
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from mono_small import BASE, FARTHEST, labelled_and_guessed, tiny, trained
+from mono_small import BASE, FARTHEST, TinyDepth, labelled_and_guessed, trained
 
 from fathom.nets.mono.trainable import depth_anything_of
 from fathom.train import Experiment
@@ -46,7 +46,10 @@ ROWS = {
 }
 EXPERIMENT = student(Strong(), 1.0, FROM_SYNTHETIC)
 ALIGNED = {
-    "v1-aligned-random": ("the same, aligned to a random encoder", student(Strong(), 1.0, tiny)),
+    "v1-aligned-random": (
+        "the same, aligned to a random encoder",
+        student(Strong(), 1.0, TinyDepth),
+    ),
     "v1-aligned": ("the same, aligned to the encoder of the synthetic teacher", EXPERIMENT),
 }
 """Run after V2's teacher."""

@@ -8,7 +8,7 @@ other places. The student sees guesses alone, 480 views with a camera's faults a
 truth at all. Both take the affine-invariant loss and twice the gradient matching; of a guess's
 pixels the tenth with the largest residuals does not count.
 
-Seed 0, 1,000 steps of 9 views a row, procedural scenes alone. `full` has the published settings.
+Seed 0, 800 steps of 9 views a row, procedural scenes alone. `full` has the published settings.
 """
 
 from dataclasses import replace

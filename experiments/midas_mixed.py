@@ -8,7 +8,7 @@ One half of the 128 labelled views tells inverse depth as it is, the other five 
 to both; plain L1 is not. `depth` teaches depth itself by the same affine-invariant loss as the
 teacher of `depth_anything_v1.py`, which is taught inverse depth.
 
-Seed 0, 1,000 steps of 9 views a row, procedural scenes alone.
+Seed 0, 800 steps of 9 views a row, procedural scenes alone.
 """
 
 from dataclasses import dataclass, replace

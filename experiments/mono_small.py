@@ -12,21 +12,25 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from torch import nn
-from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+import torch
+from torch import Tensor, nn
 
 from fathom.classical.native import prepare_kernels
 from fathom.core import Depth, MonoSample, View
 from fathom.data.scenes import Scenes, SceneSettings
 from fathom.data.scenes.render import KERNELS
 from fathom.io.atomic import atomic_file
+from fathom.layers.blocks import ConvNorm
+from fathom.layers.mono import MonoOutput
+from fathom.layers.resample import to_size
 from fathom.layers.state import load_state
-from fathom.nets.mono.trainable import TrainableDepth
+from fathom.layers.stereo import imagenet_colours
 from fathom.train import Experiment
 from fathom.train.checkpoint import read_weights
 from fathom.train.guessed import Blend, GuessedViews, relative_teacher
@@ -34,7 +38,7 @@ from fathom.train.judge_views import ViewJudge
 from fathom.train.pseudo import OneView, ViewLoss
 
 HOME = Path(os.environ.get("FATHOM_SCENES", "~/.cache/fathom-scenes")).expanduser()
-RENDERED, SIDE, PATCH = 112, 56, 7
+RENDERED, SIDE, UP = 112, 56, 24
 SEED = 20261122
 FARTHEST = 80.0
 _CAMERA = SceneSettings(
@@ -111,28 +115,53 @@ def held_out() -> Views:
     return HELD_OUT
 
 
-def tiny() -> TrainableDepth:
-    """Depth Anything's net with an encoder of 4 blocks of width 64 and a decoder to match; random.
+class TinyDepth(nn.Module):
+    """A U-Net over five sizes with 24 channels on the way up; 250,000 weights.
 
-    transformers draws a decoder so small that its answer is all but constant at first, and lets a
-    last ReLU cut off half of all starts: convolutions begin as He et al. (ICCV 2015) draw them.
+    A vision transformer of that size, which Depth Anything's would be, learned less from so few
+    views than one map for all knows (README.md), and there are no pretrained ones here.
     """
-    encoder = Dinov2Config(
-        hidden_size=64, num_hidden_layers=4, num_attention_heads=4, mlp_ratio=2, image_size=SIDE,
-        patch_size=PATCH, out_features=[f"stage{i}" for i in (1, 2, 3, 4)],
-        reshape_hidden_states=False, apply_layernorm=True,
-    )  # fmt: skip
-    config = DepthAnythingConfig(
-        backbone_config=encoder, reassemble_hidden_size=64, neck_hidden_sizes=[12, 16, 24, 32],
-        fusion_hidden_size=12, patch_size=PATCH, head_hidden_size=12,
-        reassemble_factors=[2, 1, 0.5, 0.25],
-    )  # fmt: skip
-    net = DepthAnythingForDepthEstimation(config)
-    for part in (*net.neck.modules(), *net.head.modules()):
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
-    nn.init.constant_(net.head.conv3.bias, 2.0)
-    return TrainableDepth(net)
+
+    def __init__(self, width: int = 16, up: int = UP) -> None:
+        super().__init__()
+        widths = [k * width for k in (1, 2, 3, 4, 4)]
+        self.enter = ConvNorm(3, widths[0])
+        self.down = nn.ModuleList(
+            nn.Sequential(ConvNorm(fine, coarse, stride=2), ConvNorm(coarse, coarse))
+            for fine, coarse in pairwise(widths)
+        )
+        entering = [widths[-1], up, up, up]
+        self.up = nn.ModuleList(
+            ConvNorm(below + skip, up) for below, skip in zip(entering, widths[-2::-1], strict=True)
+        )
+        self.leave = nn.Conv2d(up, 1, 3, padding=1)
+
+    def forward(self, image: Tensor) -> MonoOutput:
+        """image: (b, 3, h, w) in 0..255."""
+        output, _ = self.levels(image)
+        return output
+
+    def levels(self, image: Tensor) -> tuple[MonoOutput, list[Tensor]]:
+        """The output with the coarsest features, and those of the way up, coarse to fine."""
+        sizes = [self.enter(imagenet_colours(image))]
+        for step in self.down:
+            sizes.append(step(sizes[-1]))
+        x, found = sizes[-1], []
+        for join, skip in zip(self.up, sizes[-2::-1], strict=True):
+            x = join(torch.cat([to_size(x, (skip.shape[-2], skip.shape[-1])), skip], dim=1))
+            found.append(x)
+        return MonoOutput(self.leave(x), sizes[-1]), found
+
+
+def zoomed(sample: MonoSample, rng: np.random.Generator) -> MonoSample:
+    """A square of the view, three quarters of its sides or more, at the view's size."""
+    image, depth = sample.view.rgb8, sample.truth.values
+    side = round(SIDE * rng.uniform(0.75, 1.0))
+    top, left = (int(v) for v in rng.integers(SIDE - side + 1, size=2))
+    part, size = (slice(top, top + side), slice(left, left + side)), (SIDE, SIDE)
+    image = cv2.resize(image[part], size, interpolation=cv2.INTER_LINEAR)
+    depth = cv2.resize(depth[part], size, interpolation=cv2.INTER_NEAREST)
+    return replace(sample, view=View(image), truth=Depth(depth))
 
 
 def run_folder(name: str) -> Path:
@@ -140,7 +169,7 @@ def run_folder(name: str) -> Path:
     return HOME / "mono-runs" / name
 
 
-def trained(name: str, build: Callable[[], nn.Module] = tiny) -> nn.Module:
+def trained(name: str, build: Callable[[], nn.Module] = TinyDepth) -> nn.Module:
     """The net that the run of that name ended with."""
     net = build()
     file = run_folder(name) / "weights.safetensors"
@@ -161,17 +190,18 @@ def labelled_and_guessed(name: str) -> Any:
 
 JUDGE = ViewJudge("held out", held_out, metrics=("abs-rel", "delta-1", "boundary-f1"))
 BASE = Experiment(
-    net=tiny,
+    net=TinyDepth,
     data=labelled,
     loss=ViewLoss(),
     task=OneView(farthest=FARTHEST),
     validation=(JUDGE,),
-    steps=1000,
+    steps=800,
     batch=9,
     crop_width=SIDE,
     crop_height=SIDE,
-    divisor=PATCH,
-    learning_rate=1e-3,
+    augment=zoomed,
+    divisor=1,
+    learning_rate=2e-3,
     weight_decay=0.01,
     schedule="linear",
     warmup=50,

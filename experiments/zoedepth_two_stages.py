@@ -8,19 +8,18 @@ Stage one learns relative depth from views whose scale nobody knows: the student
 decoder and learns metres (SILog) from 16 views. The control takes the same net, loss and views and
 begins at random. Numbers are in metres: nothing is fitted.
 
-Seed 0, 1,000 steps of 9 views a row, procedural scenes alone. `full` has the published settings.
+Seed 0, 800 steps of 9 views a row, procedural scenes alone. `full` has the published settings.
 """
 
 from dataclasses import replace
 from functools import partial
 
-from mono_small import BASE, FARTHEST, LABELLED, Views, held_out, tiny, trained
+from mono_small import BASE, FARTHEST, LABELLED, UP, TinyDepth, Views, held_out, trained
 from torch import Tensor, nn
 
 from fathom.layers.bins import BinsConfig, MetricBins
 from fathom.layers.mono import MonoOutput
 from fathom.layers.resample import to_size
-from fathom.nets.mono.trainable import TrainableDepth
 from fathom.train import Experiment
 from fathom.train.judge_views import ViewJudge
 from fathom.train.pseudo import OneView, ViewLoss
@@ -31,7 +30,7 @@ FIRST = "v2-student"
 class Metric(nn.Module):
     """A relative net, and ZoeDepth's bins on its decoder's four levels."""
 
-    def __init__(self, relative: TrainableDepth, width: int, bins: int = 32) -> None:
+    def __init__(self, relative: TinyDepth, width: int, bins: int = 32) -> None:
         super().__init__()
         self.relative = relative
         sizes = {"bottleneck": width, "level": width, "last": width}
@@ -46,7 +45,7 @@ class Metric(nn.Module):
 
 def metric(first: str | None) -> Metric:
     """The net of stage two; first: the run it goes on from."""
-    return Metric(tiny() if first is None else trained(first), 12)  # type: ignore[arg-type]
+    return Metric(TinyDepth() if first is None else trained(first), UP)  # type: ignore[arg-type]
 
 
 def few() -> Views:
