@@ -1,6 +1,7 @@
-"""Puts trained weights into the package, where the named model ships.
+r"""Puts trained weights into the package, where the named model ships.
 
-    PYTHONPATH=. python experiments/ship.py NAME runs/RUN/weights.safetensors --hours 1.2
+    PYTHONPATH=. python experiments/ship.py NAME runs/RUN/weights.safetensors --hours 1.2 \
+        --looks 11.3 1.32
 
 The weights (a checkpoint's averaged ones, where it has some) and the exported model are written
 with their licence and a card: hashes, the experiment, the hours, and scores on the real pairs by
@@ -47,6 +48,10 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(BUILDERS))
     parser.add_argument("weights", type=Path)
     parser.add_argument("--hours", type=float, required=True, help="of training, all stages")
+    parser.add_argument(
+        "--looks", type=float, nargs=2, metavar=("BAD-2", "EPE"),
+        help="on held-out scenes, as the run's end prints them",
+    )  # fmt: skip
     parser.add_argument("--experiment", help="default: experiments/NAME.py")
     parser.add_argument("--into", type=Path, help="default: where the package looks for it")
     told = parser.parse_args()
@@ -64,10 +69,13 @@ def main() -> None:
     export_model(net.eval(), folder / record.MODEL, model=told.name, about=about)
     text = (record.HOME / "fathom-s" / record.LICENCE).read_bytes()
     write_bytes(folder / record.LICENCE, text.replace(b"fathom-s", told.name.encode()))
+    scored = scores(told.name, folder / record.WEIGHTS)
+    if told.looks:
+        scored["held-out looks"] = dict(zip(("bad-2", "EPE"), told.looks, strict=True))
     card = record.make_card(
         folder, told.name, LICENCE, divisor=net.config.divisor,
         max_disparity=net.config.max_disparity, experiment=experiment, hours=told.hours,
-        scores=scores(told.name, folder / record.WEIGHTS),
+        scores=scored,
     )  # fmt: skip
     write_bytes(folder / record.CARD, (json.dumps(card, indent=2) + "\n").encode())
     print(json.dumps(card, indent=2))

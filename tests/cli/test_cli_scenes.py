@@ -51,6 +51,28 @@ def test_goes_on_where_it_stopped_with_the_same_bits(fathom_command, tmp_path: P
     assert files_of(out) == whole
 
 
+def test_normals_asked_for_later_come_into_scenes_that_are_there(
+    fathom_command, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert fathom_command("scenes", "-n", 1, "-o", out, *SIZE).code == 0
+    before = files_of(out)
+    done = fathom_command("scenes", "-n", 1, "-o", out, *SIZE, "--normals")
+    assert done.code == 0 and "wrote 1" in done.out
+    after = files_of(out)
+    assert {name.name for name in map(Path, after.keys() - before.keys())} == {"normals.npy"}
+
+
+def test_pictures_of_which_none_can_be_read(fathom_command, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("hello")
+    done = fathom_command(
+        "scenes", "-n", 1, "-o", tmp_path / "out", "--photos", tmp_path / "photos"
+    )
+    assert done.code == 3 and "holds no picture that can be read" in done.error
+    assert not (tmp_path / "out").exists()
+
+
 def test_scenes_of_other_settings_are_not_mixed(fathom_command, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert fathom_command("scenes", "-n", 1, "-o", out, *SIZE).code == 0

@@ -73,10 +73,16 @@ class TestFile:
             raise RuntimeError
         assert not list(tmp_path.iterdir())
 
-    def test_full_disk(self, tmp_path):
+    @pytest.mark.parametrize(
+        "full",
+        [
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+            OSError("131072 requested and 101344 written"),  # numpy's
+        ],
+    )
+    def test_full_disk(self, tmp_path, full):
         target = tmp_path / "a"
         write_bytes(target, b"old")
-        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with pytest.raises(ResourceError, match="no space left") as caught, atomic_file(target):
             raise full
         assert str(target) in str(caught.value) and "free some space" in str(caught.value)

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import shlex
+import shutil
 import signal
 
 import pytest
@@ -56,6 +57,23 @@ def test_the_tiny_experiment_and_going_on(call, tmp_path):
     code, text, said = call(TINY, "-o", out, *QUICK, "--resume", "--set", "steps=25", "--json")
     assert code == 0, said
     assert json.loads(text)["step"] == 25 and "going on after step 20 of 25" in said
+
+
+def test_the_gap_between_two_validations_is_told(call, tmp_path):
+    file = tmp_path / "two.py"
+    file.write_text(
+        "from dataclasses import replace\n"
+        "from tiny import EXPERIMENT as TINY\n"
+        "(real,) = TINY.validation\n"
+        "both = (real, replace(real, name='scenes', metrics=('epe',), mask='all'))\n"
+        "EXPERIMENT = replace(TINY, validation=both, steps=1, warmup=0, validate_every=1)\n"
+    )
+    shutil.copy(TINY, tmp_path / "tiny.py")
+    code, out, _ = call(file, "-o", tmp_path / "run", *QUICK, "--json")
+    told = json.loads(out)
+    real, scenes = told["scores"]["motorcycle"], told["scores"]["scenes"]
+    assert code == 0
+    assert told["gaps"] == {"motorcycle less scenes": {"epe": real["epe"] - scenes["epe"]}}
 
 
 def test_a_check_writes_nothing(call, tmp_path):

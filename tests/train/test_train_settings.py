@@ -96,6 +96,13 @@ def test_files_that_are_no_experiments(tmp_path, text, message):
     assert str(file) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_the_line_is_named_of_a_file_given_by_a_relative_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("exp.py").write_text("\n\nimport not_there\n")
+    with pytest.raises(InputError, match=r"exp\.py: line = 3: fails while it runs"):
+        load_experiment(Path("exp.py"))
+
+
 def test_missing_files_and_files_of_another_kind(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         load_experiment(tmp_path / "no.py")

@@ -44,11 +44,11 @@ def run(words: list[str]) -> int:
     result = train_file(file, folder, options, start, say)
     interrupted = result.stopped == "interrupted"
     if first and arguments.json:
-        show_json(asdict(result))
+        show_json({**asdict(result), "gaps": result.gaps})
     elif first:
         rows = [
             [name, *(f"{k} {_shown(k, v)}" for k, v in numbers.items())]
-            for name, numbers in result.scores.items()
+            for name, numbers in [*result.scores.items(), *result.gaps.items()]
         ]
         for row in rows:
             print("  ".join(row))

@@ -27,12 +27,14 @@ _REMEDIES = {
 
 def resource_error(path: PathLike, error: OSError, doing: str) -> ResourceError:
     """The `ResourceError` for an operating system's error; `doing` is for example "written"."""
-    reason = (error.strerror or str(error) or type(error).__name__).lower()
-    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+    number, said = error.errno or 0, str(error)
+    if not number and "requested and" in said and said.endswith("written"):
+        number = errno.ENOSPC  # numpy's words for a write that ended early; it gives no number
+    reason = (error.strerror or (os.strerror(number) if number else said)).lower()
+    reason = reason or type(error).__name__.lower()
+    if number in (errno.ENOTDIR, errno.EEXIST):
         reason = "a file stands where a folder is needed"
-    return ResourceError(
-        f"cannot be {doing}: {reason}", file=path, remedy=_REMEDIES.get(error.errno or 0)
-    )
+    return ResourceError(f"cannot be {doing}: {reason}", file=path, remedy=_REMEDIES.get(number))
 
 
 @contextmanager

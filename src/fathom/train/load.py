@@ -72,8 +72,9 @@ def _line(error: Exception, file: Path) -> int | None:
     if isinstance(error, SyntaxError):
         return error.lineno
     trace, line = error.__traceback__, None
+    file = file.resolve()
     while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == file:
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == file:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line

@@ -62,6 +62,20 @@ class TrainResult:
     scores: dict[str, dict[str, float]]
     best: float | None = None
 
+    @property
+    def gaps(self) -> dict[str, dict[str, float]]:
+        """The first validation's numbers less those of each other one, of the metrics that both
+        have: with real pairs first and scenes second, what the scenes do not teach."""
+        first, *others = self.scores or [""]
+        mine = self.scores.get(first, {})
+        found = {
+            f"{first} less {name}": {
+                k: mine[k] - v for k, v in self.scores[name].items() if k in mine
+            }
+            for name in others
+        }
+        return {name: numbers for name, numbers in found.items() if numbers}
+
 
 def train(
     experiment: Experiment,

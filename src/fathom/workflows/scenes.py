@@ -12,12 +12,12 @@ import numpy as np
 
 from fathom.classical.native import Kernel
 from fathom.core.arrays import Array, UInt8
-from fathom.core.errors import ResourceError, UsageError
+from fathom.core.errors import InputError, ResourceError, UsageError
 from fathom.core.options import option
 from fathom.data.readers.fathom_folder import write_sample
 from fathom.data.scenes import KINDS, Scene, Scenes, SceneSettings
 from fathom.data.scenes.settings import Renderer
-from fathom.io.atomic import write_text
+from fathom.io.atomic import atomic_file, write_text
 from fathom.io.result import to_json
 
 MANIFEST = "scenes.json"
@@ -103,7 +103,8 @@ def write_scenes(
     settings = options.settings
     _check(settings)
     _claim(folder, settings, options)
-    missing = [i for i in range(options.count) if not _is_whole(folder / name_of(i))]
+    needed = (*_NEEDED, "normals.npy") if options.normals else _NEEDED
+    missing = [i for i in range(options.count) if not _is_whole(folder / name_of(i), needed)]
     kept = options.count - len(missing)
     if kept:
         notify(f"{kept} of {options.count} scenes are there already")
@@ -184,9 +185,13 @@ def _settings_dict(settings: SceneSettings, seed: int) -> dict[str, Any]:
 def _check(settings: SceneSettings) -> None:
     """Says no before anything is written."""
     if settings.photos is not None:
-        from fathom.data.scenes.photos import photos_of
+        from fathom.data.scenes.photos import photo, photos_of
 
-        photos_of(settings.photos)
+        if all(photo(path) is None for path in photos_of(settings.photos)):
+            raise InputError(
+                "holds no picture that can be read", file=settings.photos,
+                expected="JPEG, PNG or other pictures",
+            )  # fmt: skip
     if settings.renderer == "rays":
         from fathom.data.scenes.rays_trace import embree
 
@@ -225,9 +230,10 @@ def _claim(folder: Path, settings: SceneSettings, options: WriteOptions) -> None
         )  # fmt: skip
 
 
-def _is_whole(place: Path) -> bool:
-    """A sample appears whole or not at all; its files tell whether somebody took some away."""
-    return all((place / name).is_file() for name in _NEEDED)
+def _is_whole(place: Path, needed: tuple[str, ...]) -> bool:
+    """A sample appears whole or not at all; its files tell whether somebody took some away, or
+    what it was never asked for."""
+    return all((place / name).is_file() for name in needed)
 
 
 Job = tuple[Path, SceneSettings, int, int, bool]
@@ -236,6 +242,10 @@ Job = tuple[Path, SceneSettings, int, int, bool]
 def _write_one(job: Job) -> int:
     folder, settings, seed, index, normals = job
     made = Scenes(settings, seed).full(index)
+    if normals and _is_whole(folder / name_of(index), _NEEDED):  # the same scene, to the bit
+        with atomic_file(folder / name_of(index) / "normals.npy") as file:
+            np.save(file, made.normals.astype(np.float16))
+        return index
     arrays: dict[str, Array] = {"disp_right": made.disparity_right}
     if normals:
         arrays["normals"] = made.normals.astype(np.float16)
