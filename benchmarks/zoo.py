@@ -91,7 +91,7 @@ def experiment_of(name: str, told: argparse.Namespace, steps: int, batch: int) -
         own,
         net=net,
         data=partial(scenes, told, SEED, told.scenes, room=64),
-        loss=type(own.loss)() if name in _DEFAULT_LOSS else own.loss,
+        loss=loss_of(name, own.loss),
         augment=None,
         validation=(),
         steps=steps,
@@ -115,6 +115,13 @@ def experiment_of(name: str, told: argparse.Namespace, steps: int, batch: int) -
         keep=1,
         start=None,
     )
+
+
+def loss_of(name: str, own: Any) -> Any:
+    """Of the net: its file's own, but where the file is for another stage, or for its sister."""
+    if name in _DEFAULT_LOSS:
+        return type(own)()
+    return replace(own, kind="entropy") if name == "mc-cnn-accurate" else own
 
 
 def scenes(told: argparse.Namespace, seed: int, count: int, room: int = 0) -> Any:

@@ -29,11 +29,11 @@ def synthetic() -> Views:
     return SYNTHETIC
 
 
-def student(loss: ViewLoss) -> Experiment:
-    """The student with this loss."""
+def student(loss: ViewLoss, teacher: str = TEACHER) -> Experiment:
+    """The student of that run with this loss."""
     return replace(
         BASE,
-        data=partial(guessed, TEACHER),
+        data=partial(guessed, teacher),
         task=OneView(Strong(), farthest=FARTHEST),
         loss=loss,
     )
@@ -51,6 +51,14 @@ ROWS = {
     ),
     "v2-student": ("student: its guesses of 480 views alone, gradient matching", EXPERIMENT),
     "v2-student-flat": ("the same without gradient matching", student(ViewLoss(drop=0.1))),
+    "v2-teacher-half": (
+        "teacher: gradient matching at 0.5, MiDaS' weight",
+        replace(BASE, data=synthetic, loss=ViewLoss(gradients=0.5)),
+    ),
+    "v2-student-half": (
+        "its student, likewise",
+        student(ViewLoss(gradients=0.5, drop=0.1), "v2-teacher-half"),
+    ),
 }
 
 

@@ -1,9 +1,10 @@
 """What the small experiments with one image share: views with depth, a tiny net, how it is judged.
 
 Views are left views of procedural rooms with few things in them, rendered at 112x112 and seen at
-56x56, in two styles: `clean` has no faults of a camera and no night, and half of it are other
-places (studios); `camera` has noise, blur, vignetting and nights. They are rendered when first
-asked for and kept below $FATHOM_SCENES. All rows of the table in experiments/README.md:
+56x56, in styles: `clean` has no faults of a camera and no night, and half of it are other places
+(studios); `camera` has noise, blur, vignetting and nights; `one` is that of one camera. They are
+rendered when first asked for and kept below $FATHOM_SCENES. All rows of the table in
+experiments/README.md:
 
     python experiments/mono_table.py
 """
@@ -48,8 +49,11 @@ _CAMERA = SceneSettings(
 STYLES = {
     "clean": replace(_CAMERA, kinds=("room", "studio"), effects=False, night=0.0),
     "camera": _CAMERA,
+    "one": replace(_CAMERA, near=0.12, nearest=0.12, unusual=0.0),
 }
-"""Of the scenes."""
+"""Of the scenes. `one`: as one and the same camera sees them, and from like distances; in the
+others focal lengths and distances are anything, and nothing in a view tells metres."""
+_FOCAL_TIMES_BASELINE = 100 * 0.3
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,10 @@ def _kept(style: str, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         images, depths = [], []
         for i in range(first, first + count):
             made = Scenes(STYLES[style], SEED + list(STYLES).index(style)).full(i)
-            depth = made.rig.depth_of(made.disparity)
+            one = style == "one"
+            depth = (
+                _FOCAL_TIMES_BASELINE / made.disparity if one else made.rig.depth_of(made.disparity)
+            )
             images.append(made.left)
             depths.append(np.minimum(np.nan_to_num(depth, nan=200.0), np.float32(200)))
         with atomic_file(path) as file:
