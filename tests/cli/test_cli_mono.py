@@ -1,15 +1,18 @@
 """`fathom depth` with a method of one image, and `fathom sizes`: what is said and refused."""
 
 import json
+import re
 
 import numpy as np
 import one_image
 import pytest
 from one_image import depth_of, scene
 
+from fathom.catalog import entry
+from fathom.cli import depth_mono, sizes
 from fathom.cli import main as cli
 from fathom.io.images import write_png
-from fathom.io.maps import write_depth_npy
+from fathom.io.maps import read_source_png, write_depth_npy
 from fathom.io.result import read_result, write_json
 from fathom.workflows.mono_outputs import MONO_OUTPUTS
 
@@ -99,6 +102,21 @@ def test_measuring_metres_of_a_model_alone(fathom_command, home):
     assert "differs in size" in fathom_command("measure", home / "m", "--at", "5,5").err
 
 
+def test_what_the_fusion_with_stereo_did_is_told(fathom_command, home):
+    words = ("--method", "mono+stereo", "--mono", "seer", "--max-disparity", "16")
+    write_png(home / "b.png", np.roll(scene(), -5, axis=1))
+    outcome = fathom_command(
+        "depth", home / "a.png", home / "b.png", *words, "-o", home / "o", "--save", "source"
+    )
+    assert outcome.code == 0, outcome.err
+    info = json.loads((home / "o" / "result.json").read_text())
+    assert "3 one-view model, 4 LiDAR or radar" in info["files"]["source.png"]["content"]
+    fusion, share = info["fusion"], (read_source_png(home / "o" / "source.png") == 3).mean()
+    assert fusion["share_monocular"] == pytest.approx(share)
+    told = fusion["refused"] or "stereo's own filling by"
+    assert "from the monocular map" in outcome.err and told in outcome.err
+
+
 def test_many_images_and_a_clip(fathom_command, home):
     for i, code in enumerate((225, 240, 210)):
         write_png(home / "in" / f"f{i}.png", scene(code=code))
@@ -123,7 +141,8 @@ def test_many_images_and_a_clip(fathom_command, home):
     ("words", "code", "message"),
     [
         (("a.png", "a.png", "--method", "seer"), 2, "seer sees one image, and two were given"),
-        (("--method", "seer"), 2, "no image given"),
+        (("--method", "seer"), 2, "no image given; see: fathom depth --method seer --help"),
+        (("a.png", "--method", "seer", "--fov", "wide"), 2, "see: fathom depth --method seer"),
         (("a.png", "--method", "seer", "--layout", "over-under"), 2, "--layout: is for two views"),
         (("a.png", "--method", "seer", "--max-disparity", "9"), 2, "is for two views"),
         (("a.png", "--method", "cspn"), 2, "refines a map"),
@@ -171,6 +190,12 @@ def test_sixteen_bits_and_panoramas(fathom_command, home):
     assert {p.name for p in (home / "o").iterdir()} == {"depth.npy", "result.json"}
     outcome = fathom_command("depth", home / "a.png", *words)
     assert "no cloud: nothing tells the focal length; give --fov" in outcome.err
+
+
+def test_the_methods_in_the_examples_exist():
+    examples = depth_mono.EXAMPLES + sizes.EXAMPLES
+    for name in set(re.findall(r"--method (\S+)", examples)):
+        assert entry(name).task == "mono"
 
 
 def test_help_shows_the_method_s_own_flags(fathom_command, capsys):

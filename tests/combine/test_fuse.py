@@ -161,6 +161,8 @@ def test_stereo_alone_where_nothing_can_be_aligned(cases):
     case = cases[0]
     flat, fusion = fuse(case.stereo, model("constant", case))
     assert "shift open" in str(fusion) and fusion.fit is None and fusion.monocular == 0
+    told = fusion.as_dict()
+    assert "shift open" in told["refused"] and told["error_on_hidden_squares_px"] is None
     np.testing.assert_array_equal(flat.values, case.stereo.values)
     little = case.stereo.with_unknown(np.arange(case.truth.size).reshape(case.truth.shape) > 100)
     _, fusion = fuse(little, model("good", case))
@@ -193,6 +195,7 @@ def test_points_give_the_value_where_they_are_surer(cases):
     found, fusion = fuse(case.stereo, model("noise", case), rig=case.pair.rig, sparse=given)
     x, y = given.pixels.astype(int).T
     assert (found.source[y, x] == Source.SPARSE).mean() > 0.95 and fusion.sparse > 0
+    assert f"{fusion.sparse:.1%} of the pixels from the points" in str(fusion)
     assert np.abs(found.values - case.truth)[y, x].max() < 0.1
     assert (found.confidence[found.source == Source.SPARSE] > 0.9).all()
     sure = (case.stereo.source == Source.MATCHED) & (case.stereo.confidence >= 0.5)

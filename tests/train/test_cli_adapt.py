@@ -146,6 +146,8 @@ def test_pairs_that_are_none_are_named_and_too_few_are_refused(call, home, tmp_p
         (("walks", "x", "--format", "kitti-2015"), 2, "two folders of images are no data set"),
         (("known", "--focal", "9", "--baseline", "1"), 2, "brings its own calibration and truth"),
         (("walks", "--anchors", "walks/left"), 2, "no rig says what disparity they are"),
+        (("walks", "--anchors", "walks/left/000.png"), 2, "anchors = 'walks/left/000.png': tells"),
+        (("walks", "--anchors", "nowhere"), 3, "nowhere: does not exist"),
     ],
 )
 def test_wrong_words_are_one_line(home, tmp_path, monkeypatch, capsys, words, code, message):

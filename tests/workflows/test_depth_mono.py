@@ -20,6 +20,7 @@ from fathom.core import (
     UsageError,
     View,
 )
+from fathom.core.mono import MonoAnswer
 from fathom.eval.temporal import FlickerMeter, flicker
 from fathom.io.calibration.middlebury import write_middlebury
 from fathom.io.images import write_png
@@ -194,6 +195,12 @@ def test_known_sizes_in_words():
         ({"align": "a.npy", "ground": 1.0}, "align and ground: are two answers"),
         ({"align": "a.npy", "align_kind": "metres"}, "unknown kind of --align 'metres'"),
         ({"local": 0.1}, "local: aligns nothing by itself"),
+        ({"robust": "huber"}, "robust: aligns nothing by itself; give --align FILE, --known-size"),
+        ({"align_kind": "depth", "ground": 1.0}, "align-kind: aligns nothing.*; give --align FILE"),
+        ({"align": "a.npy", "pitch": 3.0}, "pitch: aligns nothing by itself; give --ground M"),
+        ({"ground": -1.0}, "ground = -1.0: cannot be; expected metres above 0"),
+        ({"ground": 1.0, "pitch": 90.0}, "pitch = 90.0: cannot be"),
+        ({"ground": 1.0, "local": 0.0}, "local = 0.0: cannot be; expected a share"),
     ],
 )
 def test_wrong_alignments(options, message, unchecked):
@@ -210,6 +217,8 @@ def test_anchors_that_cannot_serve(tmp_path):
         aligned(RELATIVE, one, AlignOptions(known_size="2,30,9,9=1m"), None)
     metric = aligned(Depth(2 * TRUTH), one, AlignOptions(known_size="2,30,9,9=1m"), None)
     assert metric.fit.ambiguity == "scale"
+    with pytest.raises(InputError, match=r"ground = 1.0: shows no ground.*--pitch \(it is -60\)"):
+        aligned(RELATIVE, one, AlignOptions(ground=1.0, pitch=-60.0), None)
     write_disparity_pfm(tmp_path / "d.pfm", np.ones((H, W), np.float32))
     reading = AlignOptions(align=tmp_path / "d.pfm", align_kind="disparity")
     with pytest.raises(UsageError, match="is a disparity, and no rig"):
@@ -290,6 +299,27 @@ def test_a_model_that_wants_a_prompt_gets_the_anchors(image, tmp_path, monkeypat
     found = read_depth_npy(tmp_path / "o/depth.npy")
     np.testing.assert_allclose(found, np.median(TRUTH[::4, ::4]), rtol=1e-5)
     assert len(depth_of_images(find_pairs(image, None).pairs, tmp_path / "p", options).done) == 1
+
+
+def test_anchors_that_the_map_misses_are_warned_of(image, tmp_path):
+    rows = np.loadtxt(points(tmp_path))
+    rows[::2, 2] *= np.linspace(0.2, 9, len(rows[::2]))
+    rows[1::2, 2] *= np.linspace(6, 0.3, len(rows[1::2]))
+    np.savetxt(tmp_path / "lidar.txt", rows)
+    heard = []
+    options = job({"align": tmp_path / "lidar.txt", "robust": "huber"}, kind="metric")
+    info = depth_of_image(find_pairs(image, None).pairs[0], tmp_path / "o", options,
+                          Listener(warn=heard.append))  # fmt: skip
+    assert info["alignment"]["median_residual"] > 0.5
+    assert any("half of the anchors are missed by" in line for line in heard)
+
+
+def test_an_answer_without_a_value_is_no_result(image, tmp_path, monkeypatch):
+    nothing = RelativeDepth(np.full((H, W), np.nan, np.float32), "affine_inverse")
+    monkeypatch.setattr(one_image.Seer, "_one", lambda *_: MonoAnswer(nothing))
+    with pytest.raises(InputError, match=r"a.png: the model knows not one pixel of it"):
+        depth_of_image(find_pairs(image, None).pairs[0], tmp_path / "o", job())
+    assert not (tmp_path / "o").exists()
 
 
 def test_min_confidence_and_z_far(image, tmp_path):
@@ -388,6 +418,40 @@ def test_a_bad_image_stops_no_other_and_what_is_done_stays(folder, tmp_path):
     assert len(CALLS) == 10
 
 
+def test_one_image_s_metres_are_not_taken_for_a_folder(folder, tmp_path):
+    images, out = find_pairs(folder, None).pairs, tmp_path / "out"
+    result = tmp_path / "result"
+    result.mkdir()
+    (result / "result.json").touch()
+    boxes = {"known_size": "1,2,3,4=1m"}
+    for anchors in (boxes, {"align": points(tmp_path)}, {"align": result}):
+        with pytest.raises(UsageError, match=r"one image only.*a folder with anchors of each"):
+            depth_of_images(images, out, job(anchors))
+    with pytest.raises(InputError, match="nowhere: does not exist; expected anchors"):
+        depth_of_images(images, out, job({"align": tmp_path / "nowhere"}))
+    assert CALLS == [] and not out.exists()
+    alone = depth_of_images(images[:1], out, job({"align": points(tmp_path)}))
+    assert len(alone.done) == 1
+
+
+def test_other_weights_are_other_work(folder, tmp_path, monkeypatch):
+    weights = tmp_path / "net" / "part"
+    weights.mkdir(parents=True)
+    (weights / "w.safetensors").write_bytes(b"one")
+    used = lambda self: {"base": {"path": self.weights}}  # noqa: E731
+    monkeypatch.setattr(one_image.Seer, "weights_used", used, raising=False)
+    images, of = find_pairs(folder, None).pairs[:1], job(weights=str(tmp_path / "net"))
+
+    def calls():
+        CALLS.clear()
+        depth_of_images(images, tmp_path / "out", of)
+        return len(CALLS)
+
+    assert (calls(), calls()) == (1, 0)
+    (weights / "w.safetensors").write_bytes(b"other")
+    assert (calls(), calls()) == (1, 0)
+
+
 def test_an_interrupt_leaves_what_is_done(folder, tmp_path):
     write_png(folder / "c.png", scene(code=8))
     with pytest.raises(KeyboardInterrupt):
@@ -431,7 +495,7 @@ def test_a_clip_in_metres_by_the_first_frame_or_by_each(clip, tmp_path):
     assert ["anchors" in row for row in info["frames"]] == [True, *[False] * 5]
     last = read_depth_npy(tmp_path / "o/maps/f5.npy")
     np.testing.assert_allclose(last[1:], TRUTH[1:], rtol=0.01)
-    with pytest.raises(UsageError, match="tells the metres of one frame only"):
+    with pytest.raises(UsageError, match="of one image only, and there are several"):
         depth_of_clip(str(clip), tmp_path / "o", job(options, smooth=True))
     with pytest.raises(UsageError, match="follows each frame's own anchors"):
         depth_of_clip(str(clip), tmp_path / "o", job({**options, "local": 0.2}, steady=True))
@@ -442,6 +506,21 @@ def test_a_clip_in_metres_by_the_first_frame_or_by_each(clip, tmp_path):
     assert all(row["median_residual"] < 0.01 for row in each["frames"])
     assert each["flicker"]["after"] < 0.01
     assert "cloud.ply" not in each["files"] and "no cloud: nothing tells" in each["notes"][-1]
+
+
+def test_each_frame_of_a_prompted_model_has_its_own_prompt(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(one_image.Seer, "__call__", one_image.prompted)
+    monkeypatch.delattr(one_image.Seer, "answers")
+    anchors = tmp_path / "anchors"
+    for i in range(6):
+        write_depth_npy(anchors / f"f{i}.npy", np.full((4, 4), 1.0 + i, np.float32))
+    out, options = tmp_path / "o", job({"align": anchors}, smooth=True)
+    info = depth_of_clip(str(clip), out, options)
+    found = [read_depth_npy(out / "maps" / f"f{i}.npy")[5, 5] for i in range(6)]
+    np.testing.assert_allclose(found, [1, 2, 3, 4, 5, 6])
+    assert info["alignment"] is None and info["prompt"] == str(anchors)
+    with pytest.raises(UsageError, match=r"one image only.*; give a folder with anchors"):
+        depth_of_clip(str(clip), out, job({"align": points(tmp_path)}, steady=True))
 
 
 def test_a_clip_s_cloud_is_of_the_frame_that_was_chosen(clip, tmp_path):

@@ -58,6 +58,8 @@ def asked_for(words: list[str]) -> bool:
 def run_mono(words: list[str], format: str | None) -> int:
     """Parses `words`, compares, prints the table; returns 0, or 1 if something failed. format: the
     data set named in them."""
+    if {"-h", "--help"} & set(words):
+        words = ["--help"]  # beside flags without a value it would be one
     arguments = _parser(format).parse_args(words)
     options = CompareMonoOptions(**taken(arguments, CompareMonoOptions))
     frames = _frames(arguments, format, options)

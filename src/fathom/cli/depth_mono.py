@@ -24,7 +24,7 @@ EXAMPLES = """examples:
   fathom depth photo.jpg --method depth-anything-v2-small --align lidar.txt --fov 70
   fathom depth photo.jpg --method depth-anything-v2-small --align stereo-result/ --local 0.1
   fathom depth road.png --method depth-anything-v2-small --ground 1.65 --focal 721
-  fathom depth photo.jpg --method zoedepth-nk --known-size "410,220,96,140=0.30m" --fov 65
+  fathom depth photo.jpg --method zoedepth-nyu-kitti --known-size "410,220,96,140=0.30m" --fov 65
   fathom depth photos/ --method depth-anything-v2-small -o results     (one folder an image)
   fathom depth drive.mp4 --method depth-anything-v2-small --steady --smooth -o clip
 
@@ -45,7 +45,9 @@ def run_mono(words: list[str], method: str) -> int:
     arguments = parser.parse_args(words)
     job = job_of(arguments, method)
     if arguments.image is None:
-        raise UsageError("no image given", field="IMAGE", remedy="see: fathom depth --help")
+        raise UsageError(
+            "no image given", field="IMAGE", remedy=f"see: fathom depth --method {method} --help"
+        )
     if arguments.second is not None:
         raise UsageError(
             f"{entry(method).name} sees one image, and two were given", field="IMAGE",
@@ -88,7 +90,7 @@ def mono_parser(method: str) -> Parser:
     }
     clip = "\nof a video, or with --steady or --smooth:\n"
     parser = Parser(
-        prog="fathom depth",
+        prog=f"fathom depth --method {method}",
         usage="fathom depth IMAGE --method NAME [--align FILE] [--fov DEGREES] [-o DIR] ...",
         description="Depth from one image: metres, or a relative map and what would make metres.",
         epilog=EXAMPLES + _lines(files) + clip + _lines(CLIP_FILES),
@@ -169,7 +171,9 @@ def _show(info: dict[str, Any]) -> None:
 
 def _show_clip(info: dict[str, Any]) -> None:
     size, flicker = info["size"], info["flicker"]
-    print(f"{info['title']}: {info['inputs']['count']} frames of {size['width']}x{size['height']}")
+    count = info["inputs"]["count"]
+    frames = "1 frame" if count == 1 else f"{count} frames"
+    print(f"{info['title']}: {frames} of {size['width']}x{size['height']}")
     print(f"flicker {percent(flicker['before'])} of the spread -> {percent(flicker['after'])}")
     fit = info["alignment"]
     if fit is not None:

@@ -26,7 +26,8 @@ written to the folder:
   predictions.json      method, every parameter, data set, versions
   samples.jsonl         a line a sample: its files, seconds, memory, digest of the images
   disparity/NAME.pfm    pixels, inf = unknown (or .npy, NaN = unknown)
-  confidence/NAME.png   P(error <= 1 px) x 65535       source/NAME.png  1 matched, 2 filled
+  confidence/NAME.png   P(error <= 1 px) x 65535
+  source/NAME.png       0 unknown, 1 matched, 2 filled, 3 one-view model, 4 LiDAR or radar
 a run that was stopped or killed goes on where it was with the same command; other settings in the
 same folder are refused
 exit code 0: every sample has a map; 1: some failed (named; tried again next time)

@@ -18,7 +18,7 @@ EXAMPLES = """examples:
   fathom sizes photo.png --truth depth.npy --method depth-anything-v2-small --sizes 252,392,518
   fathom sizes rgb/ --truth depth/ --scale 1/5000 --method depth-anything-v2-small \\
       --sizes 252,392,518 -o sizes
-  fathom sizes left.png --truth disp.pfm --kind disparity --method zoedepth-nk --sizes 384,512
+  fathom sizes left.png --truth disp.pfm --kind disparity --method zoedepth-nyu --sizes 384,512
 
 relative models are aligned to the truth first, and how is said; files written with -o DIR:
 """

@@ -15,6 +15,7 @@ far the filled values can be trusted. Points of a LiDAR or radar join: as anchor
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -83,12 +84,30 @@ class Fusion:
     sparse: float = 0.0
 
     def __str__(self) -> str:
+        points = f", {self.sparse:.1%} of the pixels from the points" if self.sparse else ""
         if self.fit is None:
-            return f"stereo alone: {self.refused}"
+            return f"nothing from the monocular map{points}: {self.refused}"
         return (
-            f"{self.monocular:.1%} of the pixels from the monocular map; on hidden squares it is "
-            f"off by {self.mono:.2f} px, stereo's own filling by {self.stereo:.2f} px"
+            f"{self.monocular:.1%} of the pixels from the monocular map{points}; on hidden squares "
+            f"that map is off by {self.mono:.2f} px, stereo's own filling by {self.stereo:.2f} px"
         )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For result.json, with units."""
+        fit = self.fit
+        return {
+            "share_monocular": self.monocular,
+            "share_points": self.sparse,
+            "error_on_hidden_squares_px": None if fit is None else {
+                "monocular": self.mono, "stereo_filled": self.stereo,
+            },
+            "alignment": None if fit is None else {
+                "ambiguity": fit.ambiguity, "scale": fit.scale, "shift": fit.shift,
+                "anchors": fit.anchors, "inliers": fit.inliers,
+                "unit": "depth in focal length times baseline over pixels of disparity",
+            },
+            "refused": self.refused or None,
+        }  # fmt: skip
 
 
 def fuse(

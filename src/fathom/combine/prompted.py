@@ -65,8 +65,9 @@ class PromptedMono:
         if prompt is None:
             raise UsageError(
                 f"{self.model} refines depth that is already there, and none was given",
-                field="prompt", expected="a Depth map or SparseDepth as second argument",
-                remedy="take depth-anything-v2-metric-indoor-small for an image alone",
+                field="prompt",
+                expected="--align FILE, or a Depth map or SparseDepth as second argument",
+                remedy="for an image alone take depth-anything-v2-metric-indoor-small",
             )  # fmt: skip
         require_torch()
         coarse = prompt_map(prompt, view.shape)

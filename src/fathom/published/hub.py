@@ -8,10 +8,12 @@ https://huggingface.co/docs/huggingface_hub/guides/manage-cache describes the ca
 """
 
 import json
+import logging
 import os
 import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,12 @@ DEPTH_KINDS = (
     "depth_anything", "depth_pro", "dpt", "glpn", "prompt_depth_anything", "zoedepth",
 )  # fmt: skip
 """`model_type` of the nets of transformers that fathom runs."""
+_PIPELINES = ("MarigoldDepthPipeline", "MarigoldPipeline", "StableVideoDiffusionPipeline")
+"""Pipelines of diffusers that fathom runs, or whose parts it does (the last one's). The class of
+`_ALSO` it runs if its U-Net sees an image beside the noise, in eight channels."""
+_ALSO, _UNET, _CHANNELS = "StableDiffusionPipeline", "unet/config.json", 8
+_PATIENCE = 30.0
+"""Seconds to wait for the hub's first answer."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ def folder_of(given: str | None, at: Address, name: str) -> Path:
     if given is not None and Path(given).is_dir():
         if not any((Path(given) / head).is_file() for head in _HEADS):
             raise InputError(
-                "is no folder of a model: it has no config.json", file=given,
+                f"is no folder of a model: it has no {' and no '.join(_HEADS)}", file=given,
                 expected="what `save_pretrained` wrote, or a copy of a repository of the hub",
             )  # fmt: skip
         return Path(given)
@@ -154,8 +162,9 @@ def folder_of(given: str | None, at: Address, name: str) -> Path:
         return found
     others = cached_revisions(wanted.repo)
     hint = f"; {wanted.repo}@{others[-1]} is there" if others else ""
+    either = "" if given is None else "there is no such folder, and "
     raise InputError(
-        f"its weights are not in the hub's cache on this machine{hint}",
+        f"{either}its weights are not in the hub's cache on this machine{hint}",
         field="weights" if given is not None else name,
         value=str(wanted),
         remedy=f"run: fathom weights add {name if given is None else given}; or copy the "
@@ -214,16 +223,20 @@ def fetch(
         )
 
     try:
-        folder = get(_HEADS, exact.revision)
-        exact = Address(at.repo, folder.name)  # a branch may move while it is fetched
-        check_kind(folder, at)  # before gigabytes of something else come
-        notify(f"fetching {at} from the hub into {cache_folder()}")
-        index, parts = folder / _HEADS[1], None
-        if index.is_file():
-            parts = parts_of_pipeline(json.loads(index.read_bytes()))
-        hub = huggingface_hub.HfApi(endpoint=where)
-        names = hub.list_repo_files(at.repo, revision=exact.revision)
-        folder = get([*_HEADS, *wanted_files(names, parts, half=half)], exact.revision)
+        with _quiet():
+            # The one request that the package does not repeat for half a minute where there is no
+            # connection.
+            hub = huggingface_hub.HfApi(endpoint=where)
+            there = hub.repo_info(at.repo, revision=exact.revision, timeout=_PATIENCE)
+            names = [file.rfilename for file in there.siblings or ()]
+            folder = get([*_HEADS, _UNET], exact.revision)
+            exact = Address(at.repo, folder.name)  # a branch may move while it is fetched
+            check_kind(folder, at)  # before gigabytes of something else come
+            notify(f"fetching {at} from the hub into {cache_folder()}")
+            index, parts = folder / _HEADS[1], None
+            if index.is_file():
+                parts = parts_of_pipeline(json.loads(index.read_bytes()))
+            folder = get([*_HEADS, *wanted_files(names, parts, half=half)], exact.revision)
     except FathomError:
         raise
     except Exception as error:
@@ -239,23 +252,51 @@ def fetch(
     return folder
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """While open, the hub's package does not tell of each attempt that failed: what came of it in
+    the end is told in one line."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def check_kind(folder: Path, at: Address) -> None:
-    """Passes for the head of a depth model of transformers, or of any net or pipeline of diffusers.
+    """Passes for the head of a depth model of transformers, of a pipeline of diffusers that fathom
+    runs, or of any net of diffusers alone.
 
     Raises `InputError` for another model, or where there is no configuration.
     """
     if (folder / _HEADS[1]).is_file():
+        kind = _said(folder / _HEADS[1]).get("_class_name")
+        channels = _said(folder / _UNET).get("in_channels") if kind == _ALSO else None
+        if kind not in _PIPELINES and channels != _CHANNELS:
+            seen = f"{kind} with {channels} channels" if kind == _ALSO else kind
+            raise InputError(
+                f"is no depth model, but {seen or 'a pipeline of no class'}", file=str(at),
+                expected=f"a pipeline of diffusers: {', '.join(_PIPELINES)}, or {_ALSO} whose "
+                f"U-Net sees {_CHANNELS} channels",
+            )  # fmt: skip
         return
-    said: object = None
-    with suppress(OSError, ValueError):
-        said = json.loads((folder / _HEADS[0]).read_bytes())
-    told = said if isinstance(said, dict) else {}
+    told = _said(folder / _HEADS[0])
     kind = told.get("model_type")
     if kind not in DEPTH_KINDS and "_class_name" not in told:
         raise InputError(
             "is no depth model" if kind is None else f"is no depth model, but {kind}",
             file=str(at), expected=f"a model of transformers: {', '.join(DEPTH_KINDS)}",
         )  # fmt: skip
+
+
+def _said(file: Path) -> dict[str, object]:
+    """A configuration; an empty one where there is none that can be read."""
+    with suppress(OSError, ValueError):
+        said = json.loads(file.read_bytes())
+        return said if isinstance(said, dict) else {}
+    return {}
 
 
 _COPY = "copy the repository's files here by hand and give --weights FOLDER"
@@ -287,8 +328,11 @@ def _told(error: Exception, at: Address) -> FathomError:
         )
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return resource_error(cache_folder(), error, "written")
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    reason: BaseException = error
+    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
+        reason = error.__cause__  # what happened; around it the package gives advice of its own
+    told = textwrap.shorten(str(reason), 120, placeholder="...") or type(reason).__name__
     return ResourceError(
-        f"the hub cannot be reached: {reason}", file=str(at),
+        f"the hub cannot be reached: {told}", file=str(at),
         remedy=f"try again with a connection, or {_COPY}",
     )  # fmt: skip

@@ -106,7 +106,8 @@ def find_frames(
     """The pairs of two folders or globs, of one folder with a folder for each side, of a list, or
     of a data set.
 
-    Raises `UsageError` for flags that do not go together, `InputError` where nothing is there.
+    Raises `UsageError` for flags that do not go together, anchors of one pair for several among
+    them, `InputError` where nothing is there.
     """
     place = Path(first)
     named = options.format is not None or options.split is not None
@@ -127,6 +128,8 @@ def find_frames(
     sides = side_folders(place) if second is None else (first, second)
     found = find_pairs(*sides)
     names = tuple(p.name for p in found.pairs)
+    if len(names) > 1:
+        anchors.require_many("give a folder with anchors of each pair", flag="anchors")
 
     def load(index: int) -> StereoSample:
         files = found.pairs[index]

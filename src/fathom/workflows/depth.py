@@ -260,13 +260,8 @@ def estimate_pair(
     seconds["check"] = time.perf_counter() - start
     warm_up(options.method, listener)
     start = time.perf_counter()
-    notes: tuple[str, ...] = ()
     try:
-        if isinstance(matcher, Tiled | Pyramid):
-            pieces = matcher.run(pair, listener.tell)
-            disparity, notes = pieces.disparity, pieces.notes
-        else:
-            disparity = matcher(pair)
+        disparity, notes, fusion = _matched(matcher, pair, listener)
     except InputError as error:
         error.file = error.file or str(files.left)
         raise
@@ -302,7 +297,26 @@ def estimate_pair(
         "seconds": seconds,
         "versions": versions(),
     }
+    if fusion is not None:
+        info["fusion"] = fusion.as_dict()
     return Estimate(pair, disparity, depth, cloud, info, loaded.changed)
+
+
+def _matched(
+    matcher: Callable[[StereoPair], Disparity], pair: StereoPair, listener: Listener
+) -> tuple[Disparity, tuple[str, ...], Any]:
+    """The disparity, what there is to note of it, and, of a fusion with a model of one view that
+    saw the whole pair, what came of it (`combine.fuse.Fusion`, whose import others need not wait
+    for), else None; of that the listener is told."""
+    if isinstance(matcher, Tiled | Pyramid):
+        pieces = matcher.run(pair, listener.tell)
+        return pieces.disparity, pieces.notes, None
+    tells: Any = getattr(matcher, "told", None)
+    if tells is None:
+        return matcher(pair), (), None
+    disparity, fusion = tells(pair)
+    listener.tell(str(fusion))
+    return disparity, (), fusion
 
 
 def warm_up(method: str, listener: Listener) -> None:

@@ -26,6 +26,8 @@ from fathom.workflows.mono_load import LoadedImage, load_image
 from fathom.workflows.mono_outputs import MONO_OUTPUTS, MonoEstimate, mono_cloud
 from fathom.workflows.outputs import chosen_of, file_names, write_outputs
 
+_DOUBTFUL = 0.5
+"""Median residual, as a share of the depth, from which on metres are warned of."""
 MEANING = {
     None: "metres along the optical axis",
     "scale": "Z = s v: depth up to a factor",
@@ -124,14 +126,16 @@ class Job:
     camera: CameraOptions
     align: AlignOptions
 
-    def asked(self, file: Path, anchors: Path | None) -> dict[str, Any]:
-        """What decides an image's result: files by size and time of change, and all options."""
+    def asked(self, file: Path, anchors: Path | None, estimator: Any) -> dict[str, Any]:
+        """What decides an image's result: files by size and time of change, the weights that are
+        there now among them, and all options."""
         kept = asdict(self.options)
         for name in ("batch", "overwrite", "threads", "cloud_frame"):
             kept.pop(name)
         return {
-            "image": _stamp(file),
-            "anchors": None if anchors is None else _stamp(anchors),
+            "image": stamp(file),
+            "anchors": None if anchors is None else stamp(anchors),
+            "weights": _weights_now(estimator),
             "options": {**kept, **asdict(self.camera), **asdict(self.align)},
         }
 
@@ -203,8 +207,13 @@ def estimate_of(
 ) -> MonoEstimate:
     """Camera, metres and cloud of what the model said: everything before writing.
 
-    Raises `InputError` where anchors do not determine the scale.
+    Raises `InputError` where the model knows not one pixel, or anchors do not determine the scale.
     """
+    if not answer.map.known.any():
+        raise InputError(
+            "the model knows not one pixel of it", file=loaded.file,
+            remedy="are the weights whole? fetch them again, or take another method",
+        )  # fmt: skip
     options = job.options
     found = with_model_focal(loaded.found, loaded.view, answer.focal) if not loaded.panorama else (
         loaded.found
@@ -214,6 +223,7 @@ def estimate_of(
     if job.align.wanted and not is_prompted(estimator):
         fit = aligned(result, found, job.align, anchors)
         listener.tell(f"aligned to {fit.how}: {fit.fit}")
+        loaded = replace(loaded, notes=(*loaded.notes, *_doubts(fit)))
     depth = fit.depth if fit is not None else result if isinstance(result, Depth) else None
     warnings = list(loaded.notes)
     missing = missing_of(loaded, depth, found.camera is None)
@@ -222,7 +232,7 @@ def estimate_of(
         listener.tell(f"intrinsics: {found.how} (fx {found.camera.fx:.1f} px)")
         cloud = mono_cloud(loaded.view, depth, found.camera, options.cloud())
     if not result.known.any():
-        warnings.append("the model knows not one pixel")
+        warnings.append("the model knows no pixel so surely (--min-confidence)")
     for warning in warnings:
         listener.warn(warning)
     for line in missing:
@@ -247,6 +257,16 @@ def estimate_of(
         "versions": mono_versions(),
     }
     return MonoEstimate(loaded.view, result, depth, found.camera, cloud, info)
+
+
+def _doubts(fit: Aligned) -> list[str]:
+    """What speaks against the anchors, or the map."""
+    if fit.fit.residual <= _DOUBTFUL:
+        return []
+    return [
+        f"half of the anchors are missed by {fit.fit.residual:.0%} and more: the metres may be "
+        "wrong; check the anchors and --align-kind, or take --robust ransac"
+    ]
 
 
 def describe(answer: Depth | RelativeDepth, depth: Depth | None) -> dict[str, Any]:
@@ -289,7 +309,7 @@ def finish(
     start = time.perf_counter()
     estimate = estimate_of(loaded, answer, job, estimator, anchors, listener)
     estimate.info["seconds"] = {"estimate": seconds, "convert": time.perf_counter() - start}
-    estimate.info["asked"] = job.asked(loaded.file, anchors)
+    estimate.info["asked"] = job.asked(loaded.file, anchors, estimator)
     start = time.perf_counter()
     with result_folder(out) as staging:
         info = write_outputs(staging, estimate, chosen_of(MONO_OUTPUTS, job.options.save))
@@ -325,7 +345,24 @@ def require_writable(files: PairFiles, out: Path, job: Job) -> None:
     check_result_folder(out, file_names(chosen_of(MONO_OUTPUTS, job.options.save)))
 
 
-def _stamp(file: Path) -> dict[str, Any]:
+def _weights_now(estimator: Any) -> Any:
+    """Which weights the estimator would run with: of the hub's repositories the commit, of folders
+    and files what they hold now. None for one that has none, or does not find them."""
+
+    def stamped(said: Any) -> Any:
+        if not isinstance(said, dict) or "path" not in said:
+            return {k: stamped(v) for k, v in said.items()} if isinstance(said, dict) else said
+        place = Path(said["path"])
+        files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+        return {**said, "files": [stamp(file) for file in files]}
+
+    if hasattr(estimator, "weights_used"):
+        with suppress(FathomError):
+            return stamped(estimator.weights_used())
+    return None
+
+
+def stamp(file: Path) -> dict[str, Any]:
     """A file by its name, size and time of change."""
     try:
         status = file.stat()

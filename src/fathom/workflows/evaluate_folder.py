@@ -5,7 +5,8 @@ a sample.
     DIR/samples.jsonl          name, files, size, seconds, digest of the inputs; a line when done
     DIR/disparity/NAME.pfm     pixels, inf = unknown (or .npy, NaN = unknown)
     DIR/confidence/NAME.png    uint16 = P(error <= 1 px) x 65535, where the method has one
-    DIR/source/NAME.png        0 unknown, 1 matched, 2 filled, where the method says
+    DIR/source/NAME.png        0 unknown, 1 matched, 2 filled, 3 one-view model, 4 LiDAR or radar,
+                               where the method says
 
 A sample's line is written after its files, so a line means that they are whole. A process that was
 killed can leave half a line at the end; whoever reads or goes on drops it.

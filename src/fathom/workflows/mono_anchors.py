@@ -1,5 +1,6 @@
 """What makes metres of a relative map: files of metres, objects of known size, the ground."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ Anchors = SparseDepth | Depth
 _LENGTH = re.compile(r"(\d+\.?\d*|\.\d+)\s*(mm|cm|m)?")
 _UNITS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, None: 1.0}
 _MAPS = (".png", ".npy", ".pfm", ".tif", ".tiff")
+_MOST_LOCAL = 10.0
+_STEEPEST = 80.0
 
 
 @dataclass(frozen=True)
@@ -79,18 +82,54 @@ class AlignOptions:
             raise unknown_name("kind of --align", str(self.align_kind), list(get_args(AlignKind)))
         if self.known_size is not None:
             known_sizes(self.known_size)
-        if not given:
-            for name, default in (("local", None), ("align_kind", None), ("align_scale", None)):
-                if getattr(self, name) != default:
-                    raise UsageError(
-                        "aligns nothing by itself", field=name.replace("_", "-"),
-                        remedy="give --align FILE, --known-size or --ground",
-                    )  # fmt: skip
+        self._check_idle()
+        for name, good, expected in (
+            ("ground", self.ground is None or 0 < self.ground < math.inf, "metres above 0"),
+            ("pitch", abs(self.pitch) <= _STEEPEST, "degrees within 80"),
+            ("local", self.local is None or 0 < self.local <= _MOST_LOCAL,
+             "a share of the width above 0, at most 10"),
+        ):  # fmt: skip
+            if not good:
+                raise UsageError(
+                    "cannot be", field=name, value=getattr(self, name), expected=expected
+                )
+
+    def _check_idle(self) -> None:
+        """Refuses what would change nothing for want of that which it belongs to."""
+        there, any_anchor = self.align is not None, "--align FILE, --known-size or --ground"
+        for name, default, used, remedy in (
+            ("local", None, self.wanted, any_anchor),
+            ("robust", "ransac", self.wanted, any_anchor),
+            ("align_kind", None, there, "--align FILE"),
+            ("align_scale", None, there, "--align FILE"),
+            ("pitch", 0.0, self.ground is not None, "--ground M"),
+        ):
+            if not used and getattr(self, name) != default:
+                raise UsageError(
+                    "aligns nothing by itself", field=name.replace("_", "-"),
+                    remedy=f"give {remedy}",
+                )  # fmt: skip
 
     @property
     def wanted(self) -> bool:
         """Whether anything is to be aligned."""
         return any(v is not None for v in (self.align, self.known_size, self.ground))
+
+    def require_many(self, remedy: str, *, one_serves: bool = False, flag: str = "align") -> None:
+        """Raises `UsageError` if it tells the metres of one image only (boxes, a file, a result
+        folder), unless `one_serves`; `InputError` if there is nothing at --align. remedy: what to
+        do for many images. flag: what `align` is called where it is given."""
+        if self.align is not None and not self.align.exists():
+            raise InputError("does not exist", file=self.align, expected="anchors", remedy=remedy)
+        of_one = self.known_size is not None
+        if self.align is not None:
+            of_one = not self.align.is_dir() or (self.align / "result.json").exists()
+        if of_one and not one_serves:
+            raise UsageError(
+                "tells the metres of one image only, and there are several",
+                field="known-size" if self.align is None else flag,
+                value=self.known_size if self.align is None else str(self.align), remedy=remedy,
+            )  # fmt: skip
 
     def file_of(self, name: str, index: int, count: int) -> Path | None:
         """The file for the image of that name, the index-th of count; None without --align.
@@ -211,7 +250,14 @@ def anchors_of(
     camera = _required(found, "ground" if options.ground is not None else "known-size")
     if options.ground is not None:
         how = f"flat ground {options.ground:g} m below the camera ({found.how})"
-        return ground_anchors(camera, options.ground, pitch=options.pitch), how
+        try:
+            return ground_anchors(camera, options.ground, pitch=options.pitch), how
+        except InputError as error:  # it speaks of a mask, which the command line has not
+            raise InputError(
+                "shows no ground in the lower third of the image", field="ground",
+                value=options.ground, expected=error.expected,
+                remedy=f"check --ground and --pitch (it is {options.pitch:g})",
+            ) from error  # fmt: skip
     parts = [
         object_anchors(camera, box, width=width, height=height)
         for box, width, height in known_sizes(options.known_size or "")

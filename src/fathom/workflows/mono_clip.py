@@ -22,13 +22,25 @@ from fathom.core.errors import InputError, UsageError
 from fathom.core.maps import Depth, RelativeDepth
 from fathom.eval.temporal import FlickerMeter
 from fathom.io.frames import Frames, open_frames
-from fathom.io.photo import PhotoTags, read_tags
 from fathom.workflows.depth import SILENT, Listener
-from fathom.workflows.depth_mono import MEANING, Job, describe, missing_of, mono_versions
+from fathom.workflows.depth_mono import (
+    MEANING,
+    Job,
+    describe,
+    is_prompted,
+    missing_of,
+    mono_versions,
+)
 from fathom.workflows.mono_anchors import AlignOptions, aligned
 from fathom.workflows.mono_camera import FoundCamera, with_model_focal
-from fathom.workflows.mono_kept import answer_all, answer_file, read_answer
-from fathom.workflows.mono_load import LoadedImage, image_with_camera
+from fathom.workflows.mono_kept import (
+    answer_all,
+    answer_file,
+    loaded_frame,
+    read_answer,
+    tags_of,
+)
+from fathom.workflows.mono_load import LoadedImage
 from fathom.workflows.mono_outputs import mono_cloud
 from fathom.workflows.mono_paint import PICTURE, VIDEO, Painted
 
@@ -98,7 +110,8 @@ def depth_of_clip(
     from fathom.io.elsewhere import require_elsewhere
     from fathom.io.folder import check_result_folder, result_folder
 
-    _check_align(job.align, job)
+    estimator = job.options.estimator()
+    _check_align(job.align, job, prompted=is_prompted(estimator))
     if _gif(source):
         raise InputError(
             "is a GIF", file=source, expected="a video, or a folder of images",
@@ -112,7 +125,6 @@ def depth_of_clip(
             "is beyond the last frame", field="cloud-frame", value=job.options.cloud_frame,
             expected=f"0 to {frames.count - 1}",
         )  # fmt: skip
-    estimator = job.options.estimator()
     start = time.perf_counter()
     kept = out / KEPT
     names = answer_all(frames, kept, estimator, job, listener)
@@ -168,7 +180,7 @@ class _Clip:
         painted = Painted(self._frames, self._names, folder, scale)
         more, pictures = painted.write(self._listener)
         files.update(more)
-        chosen = entry(self._job.options.method)
+        chosen, align = entry(self._job.options.method), self._job.align
         if self._job.options.cloud_frame >= len(self._names):
             self._note(f"no cloud: the clip has {len(self._names)} frames (--cloud-frame)")
         if self._cloud is not None:
@@ -190,6 +202,7 @@ class _Clip:
                        **settings(self._estimator)},
             "answer": {"ambiguity": ambiguity, "meaning": MEANING[ambiguity]},
             "alignment": self._fit,
+            "prompt": str(align.align) if align.align and is_prompted(self._estimator) else None,
             "temporal": {"steady": self._job.options.steady, "smooth": self._job.options.smooth,
                          "smooth_share": SMOOTH_SHARE if self._job.options.smooth else None},
             "flicker": {"before": self._before.value, "after": self._after.value,
@@ -212,14 +225,10 @@ class _Clip:
     ) -> Iterator[tuple[str, Depth | RelativeDepth, Depth | RelativeDepth, FoundCamera]]:
         """Name, the model's answer, what is written, and the camera, frame after frame."""
         options, before = self._job.options, None
-        first = self._frames.files[0]  # all frames are of one camera, and stay as they lie there
-        tags = PhotoTags() if self._frames.video else read_tags(first)
+        tags = tags_of(self._frames)
         for index, frame in enumerate(self._frames):
             answer = read_answer(answer_file(self._kept, index))
-            loaded = image_with_camera(
-                frame.view, frame.file, frame.name, tags, self._job.camera,
-                video=self._frames.video,
-            )  # fmt: skip
+            loaded = loaded_frame(frame, self._frames, tags, self._job)
             for note in loaded.notes:
                 self._note(note)
             camera = loaded.found
@@ -273,8 +282,8 @@ class _Clip:
     ) -> Depth | RelativeDepth:
         """Aligned to metres: each frame by itself, or all by the first fit if they are steady."""
         align = self._job.align
-        if not align.wanted:
-            return shown
+        if not align.wanted or is_prompted(self._estimator):
+            return shown  # a prompted model has had its anchors
         if self._line is not None:
             return self._line(shown)
         name, count = self._names[index], len(self._names)
@@ -306,15 +315,12 @@ class _Clip:
             self._listener.warn(line)
 
 
-def _check_align(align: AlignOptions, job: Job) -> None:
-    """Refuses what a clip cannot be aligned by."""
-    one = align.known_size is not None or (align.align is not None and not align.align.is_dir())
-    if one and not job.options.steady:
-        raise UsageError(
-            "tells the metres of one frame only", field="align",
-            remedy="hold its scale over all frames with --steady, or give a folder with anchors of "
-            "each frame",
-        )  # fmt: skip
+def _check_align(align: AlignOptions, job: Job, *, prompted: bool) -> None:
+    """Refuses what a clip cannot be aligned by, or a model of it be prompted with."""
+    each = "give a folder with anchors of each frame"
+    held_too = f"hold its scale over all frames with --steady, or {each}"
+    steady = job.options.steady and not prompted
+    align.require_many(each if prompted else held_too, one_serves=steady)
     if align.local is not None and job.options.steady:
         raise UsageError(
             "follows each frame's own anchors, and --steady takes the first frame's for all",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from fathom.catalog import entry
 from fathom.core.errors import FathomError
 from fathom.core.maps import Depth, RelativeDepth
 from fathom.core.mono import MonoAnswer
-from fathom.io.frames import Frames
+from fathom.io.frames import Frame, Frames
+from fathom.io.photo import PhotoTags, read_tags
 from fathom.workflows.depth import Listener
-from fathom.workflows.depth_mono import Job, answers_of
+from fathom.workflows.depth_mono import Job, answer_of, answers_of, is_prompted, stamp
 from fathom.workflows.evaluate import Progress
+from fathom.workflows.mono_load import LoadedImage, image_with_camera
 
 _EVERY = 50
 
@@ -47,7 +50,11 @@ def _answer_all(
 ) -> list[str]:
     from fathom.io.result import to_json, write_json
 
-    asked = to_json({"files": [job.asked(file, None) for file in frames.files]})
+    answers_to = _answering(frames, estimator, job)
+    prompted, given = is_prompted(estimator), job.align.align
+    prompts = sorted(given.iterdir()) if prompted and given is not None else []
+    asked = to_json({"files": [job.asked(file, None, estimator) for file in frames.files],
+                     "prompts": [stamp(file) for file in prompts]})  # fmt: skip
     book = kept / "asked.json"
     if kept.is_dir() and (job.options.overwrite or _text(book) != asked):
         shutil.rmtree(kept)
@@ -59,16 +66,14 @@ def _answer_all(
     names: list[str] = []
     whole = entry(job.options.method).clip
     size = 1 << 30 if whole else job.options.batch
-    waiting: list[tuple[int, Any]] = []
+    waiting: list[tuple[int, Frame]] = []
 
     progress = None if frames.count is None else Progress(frames.count, listener.tell)
 
     def flush() -> None:
         lacking = any(not answer_file(kept, i).exists() for i, _ in waiting)
         open_ones = waiting if lacking else []
-        views = [frame.view for _, frame in open_ones]
-        answers = answers_of(estimator, views, [frame.file for _, frame in open_ones])
-        for (index, _), answer in zip(open_ones, answers, strict=True):
+        for (index, _), answer in zip(open_ones, answers_to(open_ones), strict=True):
             write_answer(answer_file(kept, index), answer)
         waiting.clear()
 
@@ -84,6 +89,36 @@ def _answer_all(
             flush()
     flush()
     return _unique(names)
+
+
+def _answering(
+    frames: Frames, estimator: Any, job: Job
+) -> Callable[[Sequence[tuple[int, Frame]]], list[MonoAnswer]]:
+    """What answers some frames with their numbers: at once, or each with its own prompt."""
+    if not is_prompted(estimator):
+        return lambda some: answers_of(
+            estimator, [frame.view for _, frame in some], [frame.file for _, frame in some]
+        )
+    tags = tags_of(frames)
+
+    def one(index: int, frame: Frame) -> MonoAnswer:
+        prompt = job.align.file_of(frame.name, index, frames.count or 0)
+        return answer_of(estimator, loaded_frame(frame, frames, tags, job), job, prompt)
+
+    return lambda some: [one(index, frame) for index, frame in some]
+
+
+def tags_of(frames: Frames) -> PhotoTags:
+    """What the first image says of its camera, and so of all; nothing for a video."""
+    return PhotoTags() if frames.video else read_tags(frames.files[0])
+
+
+def loaded_frame(frame: Frame, frames: Frames, tags: PhotoTags, job: Job) -> LoadedImage:
+    """A frame with its camera; all frames are of one, and stay as they lie in their files. tags:
+    by `tags_of`. Raises as `image_with_camera`."""
+    return image_with_camera(
+        frame.view, frame.file, frame.name, tags, job.camera, video=frames.video
+    )
 
 
 def answer_file(kept: Path, index: int) -> Path:

@@ -35,14 +35,18 @@ def depth_of_images(
     What an earlier run with the same options and files has done stays (unless `overwrite`), also
     when that run was interrupted. advance is called with a name before its turn. Failures are
     returned, not raised.
+
+    Raises `UsageError` for several images and anchors of one, `InputError` for no anchors at all.
     """
+    if len(images) > 1:
+        job.align.require_many("give a folder with anchors of each image")
     batch = _Batch(out, job, listener)
     kept = 0
     for index, one in enumerate(images):
         advance(one.name)
         try:
             anchors = job.align.file_of(one.name, index, len(images))
-            earlier = None if job.options.overwrite else _earlier(one, out / one.name, job, anchors)
+            earlier = None if job.options.overwrite else batch.earlier(one, anchors)
             if earlier is None:
                 require_writable(one, out / one.name, job)
                 batch.add(load_image(one.left, one.name, job.camera), anchors)
@@ -69,6 +73,20 @@ class _Batch:
         self._estimator = job.options.estimator()
         self._waiting: list[tuple[LoadedImage, Path | None]] = []
         self._heard: set[str] = set()
+
+    def earlier(self, files: PairFiles, anchors: Path | None) -> dict[str, Any] | None:
+        """result.json of the same work done before, with all its files; None for anything else."""
+        from fathom.io.result import to_json
+
+        folder = self._out / files.name
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            info = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+            asked = self._job.asked(files.left, anchors, self._estimator)
+            same = to_json(info["asked"]) == to_json(asked)
+            if same and all((folder / name).exists() for name in info["files"]):
+                found: dict[str, Any] = info
+                return found
+        return None
 
     def add(self, loaded: LoadedImage, anchors: Path | None) -> None:
         """One more image; the model runs when there are enough, or the size changes."""
@@ -124,18 +142,3 @@ class _Batch:
 
 def _no_memory(file: Path) -> ResourceError:
     return ResourceError("not enough memory", file=file, remedy="try a smaller --size")
-
-
-def _earlier(
-    files: PairFiles, folder: Path, job: Job, anchors: Path | None
-) -> dict[str, Any] | None:
-    """result.json of the same work done before, with all its files; None for anything else."""
-    from fathom.io.result import to_json
-
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        info = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        same = to_json(info["asked"]) == to_json(job.asked(files.left, anchors))
-        if same and all((folder / name).exists() for name in info["files"]):
-            found: dict[str, Any] = info
-            return found
-    return None

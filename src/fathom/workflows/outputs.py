@@ -239,7 +239,8 @@ OUTPUTS: tuple[Output[Estimate], ...] = (
     confidence_output("confidence 0..1 = P(error <= 1 px)", lambda e: e.disparity.confidence),
     Output(
         "source.png",
-        "where each value comes from, uint8: 0 unknown, 1 matched, 2 filled",
+        "where each value comes from, uint8: 0 unknown, 1 matched, 2 filled, 3 one-view model, "
+        "4 LiDAR or radar",
         ("source", "png"),
         _source_png,
         lambda e: e.disparity.source is not None,

@@ -135,6 +135,8 @@ def test_end_to_end_weights_take_one_step_from_zeros_to_the_predicted_start(fold
     """With v-prediction and x_T = 0, x_0 = -sqrt(1 - alpha_T) v; decoded and averaged."""
     import torch
 
+    with pytest.warns(UserWarning, match="MarigoldDepthPipeline, whose weights start from noise"):
+        opened(folder, zeros=True)
     net = opened(tiny.as_end_to_end(folder, tmp_path / "e2e"), zeros=True)
     image = tiny.picture(32, 32)
     found = [sampled(net, [image], steps=1, seed=s, zeros=True)[0].values for s in (0, 1)]

@@ -185,7 +185,11 @@ def test_folders_that_cannot_serve(folders, tmp_path, monkeypatch):
     assert "lacks 1 of the net's tensors" in refused(less)
     tensors["head.conv1.weight"] = torch.zeros(3, 3, 3, 3)
     save_file(tensors, less / "model.safetensors", {"format": "pt"})
-    assert "cannot be loaded by transformers" in refused(less)
+    shapes = r"tensor head.conv1.weight = (3, 3, 3, 3): has another shape than the net's; expected"
+    assert f"{shapes} (8, 16, 3, 3)" in refused(less)
+    (less / "config.json").rename(less / "model_index.json")
+    assert "holds a pipeline of diffusers, and no net of transformers" in refused(less)
+    (less / "model_index.json").rename(less / "config.json")
     (less / "model.safetensors").unlink()
     assert "has no weights as safetensors" in refused(less)
     monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)

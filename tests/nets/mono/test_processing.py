@@ -77,6 +77,9 @@ def test_a_processors_file_that_asks_for_something_else(tmp_path):
     path.write_text("{")
     with pytest.raises(InputError, match="is no JSON"):
         recipe_of(tmp_path, "dpt")
+    path.write_text("[]")
+    with pytest.raises(InputError, match="is no JSON object"):
+        recipe_of(tmp_path, "dpt")
     for said in ({"size": {"shortest_edge": 3}}, {"resample": 5}, {"do_pad": True}, {"size": "x"}):
         path.write_text(json.dumps(said))
         with pytest.raises(InputError, match="is not known here"):

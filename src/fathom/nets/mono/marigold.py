@@ -13,6 +13,7 @@ al., "Fine-Tuning Image-Conditional Diffusion Models Is Easier than You Think", 
 step from zeros instead of noise and takes the predicted x_0; so its scheduler is set here.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,8 @@ from fathom.nets.mono.diffusion import (
 )
 
 _PIPELINES = ("MarigoldDepthPipeline", "MarigoldPipeline", "StableDiffusionPipeline")
-"""Names under which depth pipelines of this kind were published."""
+"""Names under which depth pipelines of this kind were published; the last is that of weights
+fine-tuned end to end."""
 _WHAT = "a Marigold depth pipeline"
 _STEPS, _SIDE = 10, 768
 """Where the folder does not say (the first publication's does not)."""
@@ -92,6 +94,12 @@ def load_marigold(
             "is nothing this pipeline predicts", file=folder / "model_index.json",
             field="prediction_type", value=predicted, expected="depth or disparity",
         )  # fmt: skip
+    if zeros and kind != _PIPELINES[-1]:
+        warnings.warn(
+            f"{folder} holds a {kind}, whose weights start from noise; what is fine-tuned end to "
+            "end starts from zeros: take --method marigold, unless these are",
+            stacklevel=2,
+        )
     with opening(folder):
         from diffusers import DDIMScheduler, MarigoldDepthPipeline
 

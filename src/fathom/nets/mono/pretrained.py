@@ -116,6 +116,11 @@ def _is_metric(config: Any) -> bool:
 def _config(folder: Path, family: str) -> Any:
     """The configuration of a folder, after a look at what it is."""
     path = folder / "config.json"
+    if not path.is_file() and (folder / "model_index.json").is_file():
+        raise InputError(
+            "holds a pipeline of diffusers, and no net of transformers", file=folder,
+            remedy="give --method marigold or one like it (see: fathom models)",
+        )  # fmt: skip
     try:
         said = json.loads(path.read_bytes())
         kind, names = said.get("model_type"), said.get("architectures") or []
@@ -158,12 +163,20 @@ def _net(config: Any, place: Path, state: dict[str, Tensor] | None) -> nn.Module
             net, told = AutoModelForDepthEstimation.from_pretrained(
                 place, config=config, local_files_only=True, use_safetensors=True,
                 trust_remote_code=False, dtype=torch.float32, output_loading_info=True,
+                ignore_mismatched_sizes=True,
             )  # fmt: skip
         else:
             home: Any = AutoModelForDepthEstimation._model_mapping[type(config)]
             net, told = home.from_pretrained(
-                None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
-            )
+                None, config=config, state_dict=state, dtype=torch.float32,
+                output_loading_info=True, ignore_mismatched_sizes=True,
+            )  # fmt: skip
+    for name, found, wanted in sorted(told["mismatched_keys"])[:1]:
+        raise InputError(
+            "has another shape than the net's", file=place, field=f"tensor {name}",
+            value=tuple(found), expected=str(tuple(wanted)),
+            remedy="fetch or convert the model again, or give the method that it is for",
+        )  # fmt: skip
     missing = [name for name in told["missing_keys"] if not name.startswith(_UNUSED)]
     if missing:
         raise InputError(

@@ -121,9 +121,11 @@ def recipe_of(folder: Path | None, family: Family) -> Recipe:
     if folder is None or not (path := folder / "preprocessor_config.json").is_file():
         return base
     try:
-        said: dict[str, Any] = json.loads(path.read_bytes())
+        said: Any = json.loads(path.read_bytes())
     except ValueError as error:
         raise InputError("is no JSON", file=path, remedy="fetch the model again") from error
+    if not isinstance(said, dict):
+        raise InputError("is no JSON object", file=path, remedy="fetch the model again")
     try:
         return _read(base, said)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
