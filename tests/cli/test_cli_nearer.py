@@ -60,6 +60,8 @@ def test_a_plane_without_a_calibration_shows_no_metres(fathom_command, folder):
         ((), "no plane is given"),
         (("--plane", "3m", "--disparity", "9"), "said twice"),
         (("--plane", "3 miles"), "is no plane"),
+        (("--plane", "-3m"), "is no plane"),
+        (("--plane", "-3000px", "--method", "sgm"), "lies outside the images"),
         (("--disparity", "nan"), "is no plane"),
         (("--disparity", "9", "--at-least", "0"), "is no probability"),
         (("--disparity", "9", "--at-least", "nan"), "is no probability"),

@@ -86,6 +86,25 @@ def test_list_tells_three_licences_and_the_state(fathom_command, home: Path) -> 
     assert rows[0]["source"] == "things.pth" and Path(rows[0]["path"]).is_file()
     done = fathom_command("weights", "list", "--model", "tinny")
     assert done.code == 2 and "did you mean tiny" in done.error
+    done = fathom_command("weights", "list", "--model", "psmnet-cspn")
+    assert done.code == 0 and "none were published" in done.out
+    assert "experiments/psmnet_cspn.py" in done.out
+    assert fathom_command("weights", "list", "--model", "psmnet-cspn", "--json").out == "[]\n"
+
+
+def test_what_fits_no_net_is_compared_with_each_once(
+    fathom_command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fathom.published import convert
+
+    built, build = [], convert.net_without_memory
+    monkeypatch.setattr(
+        convert, "net_without_memory", lambda *net: built.append(str(net)) or build(*net)
+    )
+    torch.save({"encoder.0.weight": torch.zeros(4, 3, 3, 3)}, home / "nearly.pth")
+    done = fathom_command("weights", "convert", "nearly.pth")
+    assert done.code == 3 and "for tiny, the nearest, there are" in done.error
+    assert len(built) == len(set(built)) == 3
 
 
 @pytest.mark.slow
@@ -213,6 +232,19 @@ def test_what_was_converted_can_be_added_elsewhere(fathom_command, home: Path) -
     about = read_header(home / "cache/weights/tiny-things.safetensors").about
     assert about["source"]["file"] == "things.pth" and about["settings"] == {"wide": True}
     assert about["licences"]["weights"] == "CC-BY-4.0"
+
+
+def test_a_damaged_file_gets_no_new_hash(fathom_command, home: Path, server: "Server") -> None:
+    path = home / "m.safetensors"
+    official(home / "things.pth")
+    assert fathom_command("weights", "convert", "things.pth", "-o", path).code == 0
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    server.content = path.read_bytes()
+    for words in (("add", path), ("add", server.url), ("convert", path, "-o", "n.safetensors")):
+        done = fathom_command("weights", *words)
+        assert done.code == 3 and "sha256" in done.error and "is damaged" in done.error
+    assert names(home) == [] and not (home / "n.safetensors").exists()
 
 
 def test_verify_finds_what_is_damaged(fathom_command, home: Path) -> None:
@@ -347,7 +379,8 @@ def test_a_download_is_not_repeated_for_another_model(
     done = fathom_command("weights", "add", server.url, "--model", "tiny")
     assert done.code == 3 and "--model tiny-two" in done.error and server.url in done.error
     server.content = b""
-    assert fathom_command("weights", "add", server.url, "--model", "tiny-two").code == 0
+    done = fathom_command("weights", "add", server.url, "--model", "tiny-two")
+    assert done.code == 0 and "\nlicences  unknown\n" in done.out
     assert names(home) == ["tiny-two.safetensors"]
 
 

@@ -111,6 +111,19 @@ def test_other_ranges_are_rounded_up_and_reached(watched, model, levels):
     np.testing.assert_array_equal(right[:, :60], given.right.rgb8[:, 10:])  # moved left by 10
 
 
+@pytest.mark.parametrize(
+    ("asked", "searched"),
+    [((0, 5000), (0, 191)), ((-5000, 20), (-69, 26)), ((-90, None), (-69, 122))],
+)
+def test_what_the_images_cannot_show_is_left_out_in_words(watched, asked, searched):
+    nets, build = watched
+    words = rf"70 px wide cannot show .* \({asked[0]} .*: {searched[0]} \.\. {searched[1]} px are"
+    with pytest.warns(UserWarning, match=words):
+        found = build(min_disparity=asked[0], max_disparity=asked[1])(pair())
+    assert found.range == searched and nets[0].levels == searched[1] - searched[0] + 1
+    assert build(max_disparity=192)(pair()).range == (0, 191)  # as published: no word
+
+
 def test_moving_the_right_view_moves_the_disparity_by_as_much():
     image = np.arange(30, dtype=np.uint8).reshape(1, 10, 3)
     moved = networks._shifted(image, 3)
@@ -172,8 +185,8 @@ def test_too_little_memory(watched):
 
 def test_weights_that_are_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("FATHOM_CACHE_DIR", str(tmp_path))
-    for name in ("psmnet", "psmnet-basic", "gc-net"):
-        with pytest.raises(InputError, match="fathom weights convert"):
+    for name, way in (("psmnet", "fathom weights convert"), ("gc-net", r"experiments/gc_net\.py")):
+        with pytest.raises(InputError, match=way):
             fathom.create(name)(pair())
 
 

@@ -308,12 +308,28 @@ def test_too_little_memory_and_no_weights(build, watched, tmp_path):
         build(weights=str(tmp_path / "no.safetensors"))(pair())
 
 
+@pytest.mark.parametrize(
+    ("width", "planes", "end", "limits"),
+    [(160, [24, 36, 54, 96, 144], 159, (0, 159)), (90, [24, 36, 54], 89, (0, 87)),
+     (24, [12], 23, (0, 21))],
+)  # fmt: skip
+def test_without_parameters_narrow_pairs_are_answered(watched, width, planes, end, limits):
+    nets, weights = watched
+    given = pair(20, width, rig=None)
+    found = fathom.create("bi3d-quantized", **weights).quantized(given)
+    assert nets[0].asked == [[planes]] and found.range == (0, end)
+    fathom.create("bi3d-selective", **weights).select(given)
+    assert nets[1].limits == limits
+
+
 def test_weights_of_another_net_are_refused(tmp_path):
     file = tmp_path / "other.safetensors"
     write_weights(file, {}, {"model": "bi3d"})
     for matcher in (Bi3DSteps(weights=str(file)), Bi3DSelective(weights=str(file))):
         with pytest.raises(InputError, match="holds weights of bi3d, not of bi3d-"):
-            matcher(pair())
+            matcher(pair(width=150, rig=None))  # said before anything about planes and ranges
+    with pytest.raises(InputError, match="holds weights of bi3d, not of bi3d-2d"):
+        Bi3DSelective(max_disparity=192, weights=str(file))(pair(width=150, rig=None))
 
 
 def test_without_torch_the_extra_is_named(monkeypatch, tmp_path):

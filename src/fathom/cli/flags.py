@@ -38,9 +38,9 @@ class Parser(argparse.ArgumentParser):
             add_help=False,
             **settings,
         )
-        # argparse takes "-1,5" and "-5x3" for flags, and says "expected one argument"; the value
-        # itself gets a better line from whoever reads it.
-        self._negative_number_matcher = re.compile(r"^-\.?\d[\d.,xX+eE-]*$")
+        # argparse takes "-1,5" and "-3px" for flags, and says "expected one argument"; the value
+        # itself gets a better line from whoever reads it. No flag begins with a digit.
+        self._negative_number_matcher = re.compile(r"^-\.?\d\S*$")
         self.add_argument("-h", "--help", action="help", help="show this help")
 
     def error(self, message: str) -> NoReturn:

@@ -11,11 +11,11 @@ from fathom.cli.console import say, show_json
 from fathom.cli.flags import Parser, add_fields, taken
 from fathom.core.errors import UsageError, unknown_name
 from fathom.published.download import Progress
-from fathom.published.record import UNKNOWN, Licences
+from fathom.published.record import UNKNOWN, Licences, none_published
 from fathom.workflows.weights import Done, KeepOptions, add, convert_file
 from fathom.workflows.weights_calibrate import CalibrateOptions, calibrate_weights
 from fathom.workflows.weights_hub import Fetched, fetch_weights, hub_target
-from fathom.workflows.weights_list import Row, list_weights
+from fathom.workflows.weights_list import Row, list_weights, rows_of
 from fathom.workflows.weights_verify import verify
 
 HELP = """usage: fathom weights list | convert FILE | add URL|FILE|NAME | verify [NAME|FILE ...]
@@ -78,12 +78,12 @@ def _list(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     rows = list_weights(say)
     if arguments.model is not None:
-        known = sorted({row.model for row in rows})
-        if arguments.model not in known:
-            raise unknown_name("net with weights", arguments.model, known)
-        rows = [row for row in rows if row.model == arguments.model]
+        rows = rows_of(arguments.model, rows)
     if arguments.json:
         show_json([asdict(row) for row in rows])
+    elif arguments.model is not None and not rows:
+        why = none_published(arguments.model) or "no weights are known or kept"
+        print(f"{arguments.model}: {why}")
     else:
         on_hub = [row for row in rows if row.source.startswith("hub: ")]
         _show_rows([row for row in rows if row not in on_hub])
@@ -219,7 +219,7 @@ def _show_done(done: Done, *, as_json: bool) -> int:
     print(
         f"wrote {done.path} ({_size(done.bytes)}: {done.tensors} tensors, {done.model}{settings})"
     )
-    print(f"licences  {_words(done.licences)}")
+    print(f"licences  {_words(done.licences).removeprefix('licences ')}")
     weights = done.name or done.path
     flag = "" if weights == done.model else f" --weights {weights}"
     print(f"use it    fathom depth left.png right.png --method {done.model}{flag}")

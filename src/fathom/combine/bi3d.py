@@ -39,9 +39,9 @@ class Bi3DSteps:
     `plane(pair, disparity)` and `quantized(pair)` give the answers themselves; called as a matcher
     it gives the middle of the interval between two planes in which a pixel most likely lies, so a
     disparity in steps. model: bi3d-binary (one plane unless told otherwise) or bi3d-quantized
-    (five). Planes that are no multiple of 3 px, or lie beyond 192, are reached by moving the right
-    view. Pixels that the right view does not show are answered as well; they count as FILLED, and
-    `fill=False` makes them unknown.
+    (five, or as many of them as the images can show). Planes that are no multiple of 3 px, or lie
+    beyond 192, are reached by moving the right view. Pixels that the right view does not show are
+    answered as well; they count as FILLED, and `fill=False` makes them unknown.
 
     Raises `UsageError` for a parameter out of its range.
     """
@@ -50,11 +50,13 @@ class Bi3DSteps:
     planes: str | None = option(
         None,
         "where depth is cut, disparities in px or distances in m: 24,36,54 or 5m,10m "
-        "(default 48; of bi3d-quantized 24,36,54,96,144)",
+        "(default 48; of bi3d-quantized 24,36,54,96,144, those that the images can show)",
         metavar="LIST",
     )
     max_disparity: int | None = option(
-        None, "where the nearest step ends (px); default: 192, or 96 px beyond the last plane"
+        None,
+        "where the nearest step ends (px); default: 192, or 96 px beyond the last plane, at most "
+        "the images' width",
     )
     min_disparity: int = option(0, "where the farthest step begins (px)")
     precision: common.Precision = common.precision()
@@ -95,12 +97,18 @@ class Bi3DSteps:
 
         Raises as the call.
         """
+        _held("bi3d-binary", self.weights)
+        asked = self._planes()
+        width = pair.size[0]
+        if self.planes is None:
+            shown = [plane for plane in asked if plane[0] < width]
+            asked = shown or [(float(max(_cells(width / 2), CELL)), False)]
         at = sorted(
             plane_of(pair, None, number) if metres else plane_of(pair, number, None)
-            for number, metres in self._planes()
+            for number, metres in asked
         )
         first = float(self.min_disparity)
-        last = float(max(CANVAS, at[-1] + CANVAS // 2))
+        last = float(min(max(CANVAS, at[-1] + CANVAS // 2), max(width - 1, at[-1] + 1)))
         if self.max_disparity is not None:
             last = float(self.max_disparity)
         if not first < at[0] or not at[-1] < last or len(set(at)) < len(at):
@@ -121,11 +129,12 @@ class Bi3DSteps:
 
     def _answers(self, pair: StereoPair, planes: Sequence[float]) -> list[Array]:
         """P(nearer) for each plane, (h, w)."""
+        held = _held("bi3d-binary", self.weights)
         frame = frame_of("bi3d-binary", "bi3d")
         size = frame.size(*pair.shape)
         if self.device == "cpu":
             check_memory(pair, len(planes), frame.memory(size, len(planes)), self.memory_limit)
-        net = _loaded("bi3d-binary", file_of("bi3d-binary", self.weights), self, None)
+        net = _loaded("bi3d-binary", held, self, None)
         inner = within(pair.shape, size, frame)
         found: dict[float, Array] = {}
         for moved, cells in _moves(planes).items():
@@ -149,7 +158,9 @@ class Bi3DSelective:
     Raises `UsageError` for a parameter out of its range, or a range said in both ways.
     """
 
-    max_disparity: int | None = option(None, "the near end of the range (px); default: 192")
+    max_disparity: int | None = option(
+        None, "the near end of the range (px); default: 192, or what narrower images can show"
+    )
     min_disparity: int = option(0, "the far end of the range (px), 0 or more")
     nearest: float | None = option(None, "the near end of the range (m)", metavar="M")
     farthest: float | None = option(None, "the far end of the range (m)", metavar="M")
@@ -199,13 +210,14 @@ class Bi3DSelective:
 
         Raises as `Bi3DSteps`.
         """
+        held = _held("bi3d-2d", self.weights)
         first, last = self._range(pair)
         frame = frame_of("bi3d-2d", "bi3d")
         size = frame.size(*pair.shape)
         if self.device == "cpu":
             need = frame.memory(size, last - first)
             check_memory(pair, last - first, need, self.memory_limit)
-        net = _loaded("bi3d-2d", file_of("bi3d-2d", self.weights), self, (first, last))
+        net = _loaded("bi3d-2d", held, self, (first, last))
         given = [extended(view.rgb8, size, frame) for view in (pair.left, pair.right)]
         out = _run(self, net.selected, given)
         rows, columns = within(pair.shape, size, frame)
@@ -222,7 +234,9 @@ class Bi3DSelective:
     def _range(self, pair: StereoPair) -> tuple[int, int]:
         """The range in whole cells. Raises `UsageError` for one that is none in this pair."""
         first: float = self.min_disparity
-        last: float = CANVAS if self.max_disparity is None else self.max_disparity
+        last: float = max(min(CANVAS, _cells(pair.size[0] - 1)), CELL)
+        if self.max_disparity is not None:
+            last = self.max_disparity
         if self.farthest is not None:
             first = max(plane_of(pair, None, self.farthest), 0.0)
         if self.nearest is not None:
@@ -233,7 +247,7 @@ class Bi3DSelective:
                 expected="a far end with the smaller disparity",
             )  # fmt: skip
         plane_of(pair, last, None)
-        return int(first // CELL) * CELL, int(-(-last // CELL)) * CELL
+        return _cells(first), -_cells(-last)
 
 
 def plane_in(word: str) -> tuple[float, bool]:
@@ -271,6 +285,11 @@ def moved_right(image: Shaped[np.ndarray, "h w 3"], by: float) -> Shaped[np.ndar
     return out
 
 
+def _cells(pixels: float) -> int:
+    """The next multiple of `CELL` that is not above."""
+    return int(pixels // CELL) * CELL
+
+
 def _moves(planes: Sequence[float]) -> dict[float, dict[float, int]]:
     """How far the right view has to be moved -> the planes that it serves, each with its cell."""
     found: dict[float, dict[float, int]] = {}
@@ -298,6 +317,18 @@ def _run(settings: Any, call: Any, images: Sequence[Array]) -> Array:
         return run_call(call, given, torch_device(settings.device), settings.precision)
 
 
+def _held(model: str, weights: str | None) -> tuple[str, Stamp]:
+    """The file of weights, checked: wrong ones are told before wrong planes."""
+    held = file_of(model, weights)
+    _check(model, held)
+    return held
+
+
+@lru_cache(maxsize=4)
+def _check(model: str, held: tuple[str, Stamp]) -> None:
+    checked(held[0], model)  # once, as long as the file stays as it is
+
+
 def _loaded(
     model: str, held: tuple[str, Stamp], settings: Any, limits: tuple[int, int] | None
 ) -> Any:
@@ -312,7 +343,7 @@ def _net(
     limits: tuple[int, int] | None,
     compiled: bool,
 ) -> Any:
-    checked(held[0], model)
+    _check(model, held)
     from fathom.nets.adapter import compile_call, load_net, torch_device
     from fathom.nets.stereo.bi3d import bi3d_2d, bi3d_binary
 

@@ -4,6 +4,7 @@ The nets themselves are in `nets/stereo`, each with a `Frame` that says how it w
 """
 
 import importlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,11 +42,12 @@ class Network:
     model: its name, which its weights bear. module: its file in `fathom.nets.stereo`. As many
     disparities are searched as published; another range is rounded up to a multiple of what the net
     needs (`Disparity.range` tells), and one that does not begin at 0 is reached by shifting the
-    right view. Nets without a range find what they find; what lies outside the range asked for is
-    unknown. Every other pixel gets a value; those whose match lies outside the right view or behind
-    something nearer count as FILLED, and `fill=False` makes them unknown. Confidence, where the net
-    gives a distribution: the probability of an error of at most 1 px. iterations: of nets that move
-    the disparity again and again. variant: of nets that were published in several forms.
+    right view; what the images cannot show of it is left out, with a warning. Nets without a range
+    find what they find; what lies outside the range asked for is unknown. Every other pixel gets a
+    value; those whose match lies outside the right view or behind something nearer count as FILLED,
+    and `fill=False` makes them unknown. Confidence, where the net gives a distribution: the
+    probability of an error of at most 1 px. iterations: of nets that move the disparity again and
+    again. variant: of nets that were published in several forms.
 
     Raises `UsageError` for a parameter out of its range.
     """
@@ -101,6 +103,7 @@ class Network:
         frame = frame_of(self.model, self.module)
         pair = same_size(pairs)
         first, levels = self._range(pair, frame)
+        self._warn_of_cut(pair, first, levels)
         size = frame.size(*pair.shape)
         if self.device == "cpu":
             need = len(pairs) * frame.memory(size, levels)
@@ -141,14 +144,33 @@ class Network:
         return Needs(first, end, memory, MARGIN, most)
 
     def _range(self, pair: StereoPair, frame: Frame) -> tuple[int, int | None]:
-        """The first disparity and how many are searched, as many as the net can."""
-        first, end = self.min_disparity, self.max_disparity
+        """The first disparity and how many are searched, as many as the net can.
+
+        A pair of width w can only show |d| < w; the rest is left out, but the published number of
+        disparities stays whole on a small pair.
+        """
         if frame.levels is None:
-            return first, None
-        end = first + frame.levels if end is None else end
-        # only its checks: the published range stays whole on a small pair
-        resolve_range(pair, first, end)
-        return first, frame.searched(end - first)
+            return self.min_disparity, None
+        asked = self.max_disparity
+        if asked is None:
+            asked = self.min_disparity + frame.levels
+        first, end = resolve_range(pair, self.min_disparity, asked)
+        published = first + frame.levels
+        if self.max_disparity is not None:
+            published = min(published, self.max_disparity)
+        return first, frame.searched(max(end, published) - first)
+
+    def _warn_of_cut(self, pair: StereoPair, first: int, levels: int | None) -> None:
+        """Warns if less is searched than was asked for."""
+        low, end = self.min_disparity, self.max_disparity
+        if levels is None or (first == low and (end is None or first + levels >= end)):
+            return
+        asked = f"{low} .. {end - 1}" if end is not None else f"{low} on"
+        warnings.warn(
+            f"{self.model}: images {pair.size[0]} px wide cannot show all of the range asked for "
+            f"({asked} px): {first} .. {first + levels - 1} px are searched",
+            stacklevel=4,
+        )
 
     def _net(self, levels: int | None, held: tuple[str, Stamp] | None = None) -> Any:
         """The network with its weights."""

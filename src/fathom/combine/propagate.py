@@ -55,7 +55,9 @@ class Refiner:
         COLOUR, "difference of colours, of 255, at which affinities fall e times (without weights)"
     )
     reinsert: bool = option(
-        True, "with weights: put the kept values back in the propagation; no = as the authors' code"
+        True,
+        "put the kept values themselves back while it propagates (with weights; the authors' code "
+        "puts back what its net first gives there)",
     )
     positive: bool = option(False, "with weights of cspn: affinities from 0 to 1, not from -1")
     threads: int | None = option(None, "processor threads; default: all")

@@ -15,10 +15,33 @@ from fathom.core.errors import UsageError
 
 UNKNOWN = "unknown"
 """What a licence is called of which nothing is known for certain."""
+RECIPES: Mapping[str, str] = MappingProxyType(
+    {
+        "aanet-gcnet": "aanet_gcnet",
+        "gc-net": "gc_net",
+        "gwcnet-g": "gwcnet",
+        "hitnet-kitti": "hitnet",
+        "psmnet-basic": "psmnet",
+        "psmnet-cspn": "psmnet_cspn",
+        "spn": "cspn",
+        "ssmnet": "ssmnet",
+    }
+)
+"""The nets of which no weights were published -> the file in `experiments` that trains them."""
 Setting = int | float | str | bool
 State = Literal["ready", "download", "convert"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def none_published(model: str) -> str | None:
+    """What to do where no weights of a net were published, in words; None if some were."""
+    if model not in RECIPES:
+        return None
+    return (
+        f"none were published: train it (experiments/{RECIPES[model]}.py says how), "
+        "then give --weights FILE"
+    )
 
 
 @dataclass(frozen=True)

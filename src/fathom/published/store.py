@@ -24,7 +24,7 @@ from fathom.core.errors import InputError, ResourceError
 from fathom.io.atomic import atomic_file
 from fathom.io.cache import cache_bases, own_folder
 from fathom.io.files import PathLike, open_input
-from fathom.published.record import check_name
+from fathom.published.record import check_name, none_published
 
 FORMAT = "fathom-weights"
 FOLDER = "weights"
@@ -133,7 +133,8 @@ def weights_file(model: str, given: PathLike | None = None) -> Path:
         remedy=(
             "choose one with --weights NAME"
             if others
-            else f"get the authors' file (see: fathom weights list --model {model}), then run: "
+            else none_published(model)
+            or f"get the authors' file (see: fathom weights list --model {model}), then run: "
             f"fathom weights convert FILE --model {model}"
         ),
     )

@@ -22,7 +22,7 @@ from fathom.core.arrays import Array
 from fathom.core.errors import InputError, MissingExtraError, ResourceError
 from fathom.io.files import PathLike, open_input
 from fathom.published.part import digest_of
-from fathom.published.store import LARGEST
+from fathom.published.store import FORMAT, LARGEST, read_weights
 from fathom.published.torch7 import is_torch7, read_networks
 
 SECONDS = 600.0
@@ -50,9 +50,9 @@ class Foreign:
 def read_foreign(path: PathLike, seconds: float = SECONDS) -> Foreign:
     """The tensors in a file that somebody published; nothing in it is executed.
 
-    Raises `InputError` if it is missing, truncated, no weights at all, or holds code,
-    `ResourceError` if it does not fit into memory or no process can be started,
-    `MissingExtraError` without safetensors.
+    Raises `InputError` if it is missing, truncated, no weights at all, or holds code, or if it is
+    of fathom's form and not what its own digest says; `ResourceError` if it does not fit into
+    memory or no process can be started, `MissingExtraError` without safetensors.
     """
     with open_input(path, "file of weights") as (file, size):
         if size > LARGEST:
@@ -68,6 +68,8 @@ def read_foreign(path: PathLike, seconds: float = SECONDS) -> Foreign:
             from fathom.layers.state import read_tensors
 
             tensors, metadata = read_tensors(path)
+            if metadata.get("format") == FORMAT:
+                read_weights(path)  # one that damage has reached must not get a new digest
             return Foreign(tensors, "", digest, size, metadata)
         if kind == "torch7":
             arrays = read_networks(file.read(), path)

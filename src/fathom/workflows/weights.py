@@ -21,7 +21,7 @@ from fathom.published.store import (
     read_header,
     write_weights,
 )
-from fathom.workflows.weights_known import check_model, need_torch, net_modules, preferred
+from fathom.workflows.weights_known import checked_model, need_torch, net_modules, preferred
 from fathom.workflows.weights_list import look, told
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def convert_file(
     need_torch()
     from fathom.published.several import parts_of, read_parts
 
-    check_model(options.model)
+    options = replace(options, model=checked_model(options.model))
     if output is not None:
         _check_output(output, parts_of(file))
     notify(f"reading {file} in a process without network")
@@ -156,7 +156,7 @@ def add(
     from fathom.published.several import parts_of
     from fathom.published.unpickle import kind_of
 
-    check_model(options.model)
+    options = replace(options, model=checked_model(options.model))
     record = None
     if "://" not in target:
         if Path(target).exists() or len(parts_of(target)) > 1:
@@ -182,7 +182,10 @@ def add(
     try:
         done = convert_file(file, None, options, notify, url)
     except InputError as error:
-        # It stays: a second try, with another --model, need not download it again.
+        # It stays: a second try, with another --model, need not download it again. What came
+        # damaged must be downloaded again.
+        if error.field in ("sha256", "size"):
+            file.unlink(missing_ok=True)
         error.file = shown(url) if error.file == str(file) else error.file
         raise
     file.unlink(missing_ok=True)
@@ -280,6 +283,8 @@ def _converted(
         first += preferred(module, records, record, own)
         among += candidates(module, records, options.model)
         everything.append((module, records))
+    if options.model is None:
+        everything.clear()  # all of them are among those already, and building them takes seconds
     return convert_tensors(
         tensors,
         [*first, *among],

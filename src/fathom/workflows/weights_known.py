@@ -8,6 +8,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from fathom.catalog import ENTRIES
 from fathom.core.errors import FathomError, MissingExtraError, unknown_name
 from fathom.published.record import Weights
 
@@ -39,14 +40,23 @@ def need_torch() -> None:
         raise MissingExtraError("torch", "torch")
 
 
-def check_model(model: str | None) -> None:
-    """Raises `UsageError` with close matches for the name of a net that weights cannot be for."""
+def weights_of(model: str) -> str:
+    """The net whose weights a model takes: itself, or another entry of the catalog."""
+    return next((e.weights for e in ENTRIES if e.name == model and e.weights), model)
+
+
+def checked_model(model: str | None) -> str | None:
+    """The net whose weights a model takes, as `weights_of`.
+
+    Raises `UsageError` with close matches for the name of a net that weights cannot be for.
+    """
     from fathom.published.convert import builders
 
     known = {r.model for _, records in net_modules() for r in records}
     known |= {name for module, _ in net_modules() for name in builders(module)}
-    if model is not None and model not in known:
-        raise unknown_name("net with published weights", model, sorted(known))
+    if model is None or weights_of(model) in known:
+        return model and weights_of(model)
+    raise unknown_name("net with published weights", model, sorted(known))
 
 
 def preferred(

@@ -8,11 +8,11 @@ from typing import Any
 
 from fathom import weights as shipped_models
 from fathom.catalog import ENTRIES, Entry
-from fathom.core.errors import FathomError
+from fathom.core.errors import FathomError, unknown_name
 from fathom.published.hub import Address, cached
-from fathom.published.record import UNKNOWN, Licences, Weights
+from fathom.published.record import RECIPES, UNKNOWN, Licences, Weights
 from fathom.published.store import Kept, kept_paths, read_header
-from fathom.workflows.weights_known import net_modules
+from fathom.workflows.weights_known import net_modules, weights_of
 
 Notify = Callable[[str], None]
 
@@ -55,6 +55,18 @@ def list_weights(notify: Notify = lambda _: None) -> list[Row]:
         rows.append(_kept_row(record.name, found) if found else _record_row(record))
     rows += [_kept_row(name, found) for name, found in sorted(kept.items())]
     return rows + [_hub_row(entry) for entry in on_hub.values()]
+
+
+def rows_of(model: str, rows: list[Row]) -> list[Row]:
+    """Those of one net, or of the net whose weights it takes; none where none are known.
+
+    Raises `UsageError` with close matches for what is no net with weights.
+    """
+    known = {row.model for row in rows} | set(RECIPES)
+    known |= {e.name for e in ENTRIES if e.weights or e.hub is not None}
+    if model not in known:
+        raise unknown_name("net with weights", model, sorted(known))
+    return [row for row in rows if row.model == weights_of(model)]
 
 
 def look(path: Path) -> Kept | FathomError:
