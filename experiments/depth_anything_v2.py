@@ -51,6 +51,10 @@ ROWS = {
     ),
     "v2-student": ("student: its guesses of 480 views alone, gradient matching", EXPERIMENT),
     "v2-student-flat": ("the same without gradient matching", student(ViewLoss(drop=0.1))),
+    "v2-student-of-flat": (
+        "student of the teacher without gradient matching, without it",
+        student(ViewLoss(drop=0.1), "v2-teacher-flat"),
+    ),
     "v2-teacher-half": (
         "teacher: gradient matching at 0.5, MiDaS' weight",
         replace(BASE, data=synthetic, loss=ViewLoss(gradients=0.5)),

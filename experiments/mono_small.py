@@ -6,7 +6,7 @@ Views are left views of procedural rooms with few things in them, rendered at 11
 rendered when first asked for and kept below $FATHOM_SCENES. All rows of the table in
 experiments/README.md:
 
-    python experiments/mono_table.py
+    python experiments/mono_table.py                  # FATHOM_SEED=1: other weights and order
 """
 
 import os
@@ -39,6 +39,8 @@ from fathom.train.judge_views import ViewJudge
 from fathom.train.pseudo import OneView, ViewLoss
 
 HOME = Path(os.environ.get("FATHOM_SCENES", "~/.cache/fathom-scenes")).expanduser()
+RUN_SEED = int(os.environ.get("FATHOM_SEED", "0"))
+RUNS = HOME / ("mono-runs" if RUN_SEED == 0 else f"mono-runs-{RUN_SEED}")
 RENDERED, SIDE, UP = 112, 56, 24
 SEED = 20261122
 FARTHEST = 80.0
@@ -173,7 +175,7 @@ def zoomed(sample: MonoSample, rng: np.random.Generator) -> MonoSample:
 
 def run_folder(name: str) -> Path:
     """Where the run of that name lies."""
-    return HOME / "mono-runs" / name
+    return RUNS / name
 
 
 def trained(name: str, build: Callable[[], nn.Module] = TinyDepth) -> nn.Module:
@@ -202,6 +204,7 @@ BASE = Experiment(
     loss=ViewLoss(),
     task=OneView(farthest=FARTHEST),
     validation=(JUDGE,),
+    seed=RUN_SEED,
     steps=800,
     batch=9,
     crop_width=SIDE,

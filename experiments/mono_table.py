@@ -17,7 +17,7 @@ import midas_mixed
 import numpy as np
 import torch
 import zoedepth_two_stages
-from mono_small import HELD_OUT, HOME, JUDGE, LABELLED, run_folder
+from mono_small import HELD_OUT, JUDGE, LABELLED, RUNS, run_folder
 
 from fathom.core import RelativeDepth
 from fathom.eval.scoring import score
@@ -37,7 +37,7 @@ ROWS = {
 def main() -> None:
     """Runs what was not run yet, in order, and prints each row."""
     torch.set_num_threads(1)
-    results = HOME / "mono-runs" / "rows.jsonl"
+    results = RUNS / "rows.jsonl"
     results.parent.mkdir(parents=True, exist_ok=True)
     lines = results.read_text().splitlines() if results.exists() else []
     known = {json.loads(line)["run"] for line in lines}

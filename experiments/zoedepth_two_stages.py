@@ -3,11 +3,12 @@
     python experiments/mono_table.py                  # all rows: what experiments/README.md shows
     fathom train experiments/zoedepth_two_stages.py   # stage two; needs the rows' first stage
 
-Stage one learns relative depth from two data sets of unknown scales, as MiDaS does: the run
-`mixed-trimmed` of `midas_mixed.py`. Stage two puts ZoeDepth's bins on its decoder and learns metres
-(SILog) from 16 views of one camera. The control takes the same net, loss and views and begins at
-random. Numbers are in metres, on 60 other views of that camera: nothing is fitted. `zoe-random`
-shows what a view of random cameras tells of metres, which is nothing.
+Stage one learns relative depth from two data sets of unknown scales, as MiDaS does: the run `mixed-
+trimmed` of `midas_mixed.py`. Stage two puts ZoeDepth's bins on its decoder and learns metres
+(SILog) from 16 views of one camera, what stage one made at a tenth of the rate. The control takes
+the same net, loss and views and begins at random. Numbers are in metres, on 60 other views of that
+camera: nothing is fitted. `zoe-random` shows what a view of random cameras tells of metres, which
+is nothing.
 
 Seed 0, 400 steps of 9 views a row, procedural scenes alone. `full` has the published settings.
 """
@@ -80,6 +81,7 @@ def stage_two(first: str | None, data: Any = few, held: Any = others) -> Experim
         task=OneView(target="depth", farthest=FARTHEST),
         validation=(judge,),
         augment=None,  # a part of a view at its size is another camera's
+        rates=() if first is None else (("relative.", 0.1),),
         steps=400,
     )
 
