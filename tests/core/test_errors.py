@@ -42,6 +42,11 @@ def test_missing_extra_names_the_command_and_survives_pickling():
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
+def test_a_long_value_is_shortened_inside_its_quotes():
+    told = str(UsageError("is wrong", field="x", value="a" * 200))
+    assert "aaa...': is wrong" in told and len(told) < 100
+
+
 def test_unknown_names_get_close_matches():
     assert "did you mean sgm?" in str(unknown_name("method", "smg", ["sgm", "bm"]))
     assert "known: bm, sgm" in str(unknown_name("method", "quux", ["sgm", "bm"]))

@@ -121,6 +121,13 @@ def test_noise_that_hides_the_scale_is_refused():
         align(relative(z, "affine", 1, 0), anchors, robust="none")
 
 
+def test_anchors_at_one_distance_all_over_the_map_are_refused():
+    z = scene()
+    flat = SparseDepth(some(z, 50).pixels, np.full(50, 3.0, np.float32))
+    with pytest.raises(InputError, match="'3 m': are all at one distance, where the map sees sev"):
+        align(relative(z, "affine_inverse", 1, 0), flat)
+
+
 def test_a_map_the_wrong_way_round_is_refused():
     z = scene()
     with pytest.raises(InputError, match="contradict the map"):

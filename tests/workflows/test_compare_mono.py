@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from array import array
 from dataclasses import dataclass, replace
 
@@ -373,6 +374,9 @@ def test_methods_have_their_task_and_their_weights():
         methods_of(["inverse"])
     with pytest.raises(UsageError, match="is a method of stereo, not of mono"):
         methods_of(["toy"], "mono")
+    with pytest.raises(UsageError) as caught:
+        methods_of(["nosuch"], "mono")
+    assert not {"census", "sgm", "default"} & set(re.findall(r"[\w-]+", str(caught.value)))
     with pytest.raises(UsageError, match="unknown parameter of toy: 'weights'"):
         methods_of(["toy:weights=x"])
 

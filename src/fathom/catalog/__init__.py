@@ -84,15 +84,17 @@ def default_note() -> str | None:
     return f"{_FALLBACK} instead of {DEFAULT} as the default method: {reason}; {remedy}"
 
 
-def entry(name: str) -> Entry:
+def entry(name: str, task: Task | None = None) -> Entry:
     """The entry of that name (`default` is one, too).
 
-    Raises `UsageError` with close matches for an unknown name.
+    Raises `UsageError` with close matches for an unknown name: methods of `task`, where one is
+    given. One of another task is found all the same.
     """
     known = {e.name: e for e in ENTRIES}
     found = known.get(default_name() if name == "default" else name)
     if found is None:
-        raise unknown_name("method", name, [*known, "default"])
+        wanted = [e.name for e in ENTRIES if task in (None, e.task)]
+        raise unknown_name("method", name, [*wanted, "default"] if task != "mono" else wanted)
     return found
 
 

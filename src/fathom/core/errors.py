@@ -95,4 +95,5 @@ def unknown_name(kind: str, name: str, known: list[str]) -> UsageError:
 
 def _short(value: Any) -> str:
     text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    end = text[-1] if isinstance(value, str) else ""
+    return text if len(text) <= 80 else text[: 77 - len(end)] + "..." + end

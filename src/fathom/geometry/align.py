@@ -26,6 +26,7 @@ _ROUNDS = 30
 _DENSE = 20_000  # points that are fitted to; more tell nothing new
 _LEAST_SIGMA = 0.01  # of the depth: what a point without a sigma is taken to be worth
 _WORST = 0.5  # relative standard error of the scale from which on nothing is determined
+_SAME_DEPTH = 1e-3  # spread of the points' metres, as a share of them, that is none
 _NARROW = 0.02  # spread of the points' values, as a share of the map's, that determines no shift
 
 
@@ -177,6 +178,11 @@ def _check_spread(points: _Points, relative: RelativeDepth | Depth, ambiguity: A
             "all lie at one relative depth, which leaves the shift open", field="anchors",
             value=f"{low_v:.4g} to {high_v:.4g} of {low:.4g} to {high:.4g}",
             expected="anchors near and far",
+        )  # fmt: skip
+    if float(np.ptp(points.z)) <= _SAME_DEPTH * float(np.median(points.z)):
+        raise InputError(
+            "are all at one distance, where the map sees several", field="anchors",
+            value=f"{float(np.median(points.z)):.4g} m", expected="anchors near and far",
         )  # fmt: skip
 
 

@@ -60,6 +60,8 @@ def methods_of(texts: Sequence[str], task: Task = "stereo") -> tuple[Method, ...
     if not texts:
         example = f"for example {_EXAMPLES.get(task, '')}"
         raise UsageError("names no method", field="methods", expected=example)
+    for text in texts:
+        entry(text.split(":")[0], task)  # an unknown one gets the close names of its own task
     found = [_method(text) for text in texts]
     for method in found:
         if entry(method.name).task != task:
