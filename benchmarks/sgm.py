@@ -47,7 +47,7 @@ def stages(pair: object, settings: SGM, rounds: int) -> dict[str, float]:
         "paths, costs, winner": (engine, "_sweep"),
         "core in all": (sgm, "sgm_evidence"),
         "check and speckles": (SGM, "_trusted"),
-        "filling": (sgm, "fill"),
+        "filling": (sgm, "fill_large"),
         "confidence (beside the two above)": (sgm, "sgm_confidence"),
     }
     before = {name: getattr(*where) for name, where in parts.items()}

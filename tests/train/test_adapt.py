@@ -9,7 +9,7 @@ import pytest
 import torch
 from train_runs import BASE, Many, plain_net, run, sample
 
-from fathom.core import Disparity, InputError, StereoPair, UsageError
+from fathom.core import Disparity, InputError, ResourceError, StereoPair, UsageError
 from fathom.layers.stereo import StereoOutput
 from fathom.train.adapt import Adapting, AdaptLoss, Labelled
 from fathom.train.adapt_recipe import Recipe
@@ -116,6 +116,20 @@ def test_a_frame_that_fails_is_named_and_none_at_all_is_an_error():
         Watch("held", frames[1:]).judged(Exactly(), said.append)
     before = means(seen)
     assert Watch("held", frames, None, tuple(before.items())).scores(seen)["against before"] == 1
+
+
+def test_a_full_disk_is_no_frame_that_failed():
+    class Full:
+        names = ("a",)
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            raise ResourceError("cannot be written", file="x")
+
+    with pytest.raises(ResourceError, match="x: cannot be written"):
+        Watch("held-back", Full()).judged(Exactly(), print)
 
 
 def test_a_frame_that_failed_once_is_compared_with_nothing():

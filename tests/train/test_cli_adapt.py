@@ -13,13 +13,15 @@ import torch
 
 import fathom
 from fathom.cli.main import main
-from fathom.core import Depth, SparseDepth, StereoRig
+from fathom.core import Depth, SparseDepth, StereoRig, UsageError
 from fathom.data import write_sample
 from fathom.data.scenes import Scenes, SceneSettings
 from fathom.io.images import write_png
 from fathom.nets.stereo.evidence import EvidenceConfig, EvidenceNet
+from fathom.train.adapt_recipe import Recipe
 from fathom.train.checkpoint import save_weights
-from fathom.workflows.adapt_frames import disparity_map, find_frames, fit_frames
+from fathom.workflows.adapt import AdaptOptions, Places, _made_of
+from fathom.workflows.adapt_frames import Fit, Frames, disparity_map, find_frames, fit_frames
 
 QUICK = (
     *("--steps", "8", "--judge-every", "4", "--batch", "2", "--crop-width", "64"),
@@ -96,6 +98,24 @@ def test_anchors_mend_a_model_after_an_interruption(call, home, tmp_path, monkey
     assert out.read_bytes() == before
 
 
+def test_what_another_run_left_is_not_taken_for_these_pairs(tmp_path):
+    def claimed(order, sure=0.6, model="fathom-s"):
+        frames = Frames(tuple("abcdefgh"), lambda i: SCENES[order[i]], None)
+        fit = Fit(tuple(range(8)), ())
+        return _made_of(frames, fit, AdaptOptions(model=model), Recipe(sure=sure))
+
+    places = Places(tmp_path / "out.safetensors")
+    first = claimed(range(8))
+    places.claim(first)
+    places.claim(claimed(range(8)))
+    with pytest.raises(UsageError, match="holds what another run began; go on with --resume"):
+        places.check(resume=False)
+    places.check(resume=True)
+    for other in (claimed(range(7, -1, -1)), claimed(range(8), 0.7), claimed(range(8), model="x")):
+        with pytest.raises(UsageError, match="was begun with other pairs, another model"):
+            places.claim(other)
+
+
 def test_what_teaches_nothing_is_rolled_back(call, home, tmp_path):
     out = tmp_path / "same.safetensors"
     code, text, _ = call(home / "walks", "-o", out, "--learning-rate", "1e-9", "--json")
@@ -142,6 +162,7 @@ def test_pairs_that_are_none_are_named_and_too_few_are_refused(call, home, tmp_p
         (("walks", "-o", "x.txt"), 2, "a name that ends in .safetensors"),
         (("walks", "--steps", "0"), 2, "steps = 0"),
         (("walks", "--most-held", "3"), 2, "most_held = 3"),
+        (("walks", "--learning-rate", "-1"), 2, "learning_rate = -1.0: is no rate"),
         (("walks", "--held", "1"), 2, "held = 1"),
         (("walks", "x", "--format", "kitti-2015"), 2, "two folders of images are no data set"),
         (("known", "--focal", "9", "--baseline", "1"), 2, "brings its own calibration and truth"),

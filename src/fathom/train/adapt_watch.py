@@ -22,7 +22,7 @@ import numpy as np
 
 from fathom.combine.consensus import both_ways, smoothed
 from fathom.core.arrays import Array
-from fathom.core.errors import FathomError, InputError
+from fathom.core.errors import FathomError, InputError, ResourceError
 from fathom.core.estimator import StereoMatcher
 from fathom.core.maps import Disparity
 from fathom.core.sample import StereoSample
@@ -125,6 +125,8 @@ class Watch:
                 return None
             try:
                 seen.append(judge_frame(matcher, self.samples[i], self._labels(i)))
+            except ResourceError:
+                raise  # a full disk, too little memory: no fault of the frame's
             except FathomError as error:
                 last = str(error)
                 notify(f"{self.name}: left out {last}")

@@ -7,6 +7,7 @@ where the weights go unless they are better.
 
 import importlib.util
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from fathom.train.loop import TrainResult
 
 Notify = Callable[[str], None]
+
+_LOOKED_AT = 32
+"""Pairs of a run whose pixels are remembered; of the others the names."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,18 @@ class AdaptOptions:
     resume: bool = option(False, "go on with an interrupted run")
 
     def __post_init__(self) -> None:
-        leasts = {"most_held": LEAST_HELD, "judge_every": 1, "steps": 1, "batch": 1}
+        leasts = {"most_held": LEAST_HELD, "judge_every": 1, "steps": 1, "batch": 1, "patience": 1}
         for name, least in leasts.items():
             if getattr(self, name) < least:
                 raise UsageError(
                     f"is below {least}", field=name, value=getattr(self, name),
                     expected=f"{least} or more",
                 )  # fmt: skip
+        if not 0 < self.learning_rate < 1:
+            raise UsageError(
+                "is no rate", field="learning_rate", value=self.learning_rate,
+                expected="above 0, below 1",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,30 @@ class Places:
             raise UsageError(
                 "is there already, and nothing is overwritten", file=taken[0],
                 remedy="give another name with -o, or move it away",
+            )  # fmt: skip
+        if not resume and self.run.is_dir() and any(self.run.iterdir()):
+            raise UsageError(
+                "holds what another run began", file=self.run,
+                remedy="go on with --resume, give another name with -o, or move it away",
+            )  # fmt: skip
+
+    def claim(self, about: dict[str, Any]) -> None:
+        """Says in the run's folder what it is made of, or compares: labels and windows of other
+        pairs or another model must not be taken for those of these.
+
+        Raises `UsageError` if they are another run's, `ResourceError` if nothing can be written.
+        """
+        from fathom.io.atomic import write_text
+        from fathom.io.files import read_bytes
+        from fathom.io.result import to_json
+
+        file, told = self.run / "about.json", to_json(about) + "\n"
+        if not file.is_file():
+            write_text(file, told)
+        elif read_bytes(file, "JSON file", 1 << 20).decode() != told:
+            raise UsageError(
+                "was begun with other pairs, another model or another share of sureness",
+                file=self.run, remedy="give the same again, or another name with -o",
             )  # fmt: skip
 
 
@@ -182,8 +215,11 @@ def adapt_files(
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("torch", "torch")
+    from fathom.train.adapt_nets import Start
+
     places = Places(out)
     places.check(resume=options.resume)
+    Start(options.model, options.weights)()  # what was typed is looked at before the pairs are
     found = find_frames(first, second, frames, pairs, anchors)
     with advance(len(found)) as tell:
         fit = fit_frames(found, frames.check, tell)
@@ -215,6 +251,7 @@ def adapt(
 
     began = time.monotonic()
     start = Start(options.model, options.weights)
+    places.claim(_made_of(frames, fit, options, recipe))
     needs = start.needs(frames.load(fit.kept[0]).pair)
     if needs.factor > 1:
         notify(f"frames are reduced {needs.factor} times: their range does not fit into the net")
@@ -242,6 +279,26 @@ def adapt(
     )  # fmt: skip
     _written(start, outcome, made.file, _pictures(judged, made))
     return outcome
+
+
+def _made_of(frames: Frames, fit: Fit, options: AdaptOptions, recipe: Recipe) -> dict[str, Any]:
+    """What decides the labels: the pairs by name, some of them to the pixel, the model."""
+    from fathom.published.part import digest_of
+
+    weights = options.weights
+    if weights is not None and Path(weights).is_file():
+        with Path(weights).open("rb") as file:
+            weights = digest_of(file)
+    looked_at = fit.kept[:: max(1, len(fit.kept) // _LOOKED_AT)]
+    pixels = 0
+    for index in looked_at:
+        pair = frames.load(index).pair
+        for view in (pair.left, pair.right):
+            pixels = zlib.crc32(view.rgb8.tobytes(), pixels)
+    return {
+        "model": options.model, "weights": weights, "sure": recipe.sure,
+        "pairs": [frames.names[i] for i in fit.kept], "pixels": pixels,
+    }  # fmt: skip
 
 
 def _settings(options: AdaptOptions, recipe: Recipe) -> dict[str, Any]:

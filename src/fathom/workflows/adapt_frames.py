@@ -244,9 +244,15 @@ def fit_frames(frames: Frames, check: bool, advance: Notify) -> Fit:
         raise InputError(
             "leaves too few pairs to learn from", field="pairs", value=found.line(),
             expected=f"{LEAST} or more that are fit",
-            remedy="look at them with: fathom check LEFT RIGHT",
+            remedy=_first_reason(left_out) or "look at them with: fathom check LEFT RIGHT",
         )  # fmt: skip
     return found
+
+
+def _first_reason(left_out: list[tuple[str, str]]) -> str | None:
+    """Of pairs that could not be read: what the first one says, for no check would show it."""
+    said = [f"{name}: {why}" for name, why in left_out if why.startswith("unreadable")]
+    return said[0] if said else None
 
 
 def _unfit(sample: Any, check: bool) -> str | None:
