@@ -70,5 +70,7 @@ def test_what_cannot_be_paired_is_said(tmp_path):
         find_pairs(tmp_path / "empty", tmp_path / "r")
     with pytest.raises(InputError, match="no file fits"):
         find_pairs(f"{tmp_path}/none*.png", f"{tmp_path}/*.png")
+    with pytest.raises(InputError, match="nowhere: does not exist"):
+        find_pairs(tmp_path / "l", tmp_path / "nowhere")
     with pytest.raises(UsageError, match="single file and the other a folder"):
         find_pairs(tmp_path / "one.png", tmp_path / "r")

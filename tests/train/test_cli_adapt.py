@@ -157,7 +157,8 @@ def test_pairs_that_are_none_are_named_and_too_few_are_refused(call, home, tmp_p
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("no",), 3, "holds no folder for each side"),
+        (("no",), 3, "no: is no folder"),
+        (("walks/left",), 3, "walks/left: holds no folder for each side"),
         (("walks", "--model", "sgm"), 2, "cannot be adapted"),
         (("walks", "-o", "x.txt"), 2, "a name that ends in .safetensors"),
         (("walks", "--steps", "0"), 2, "steps = 0"),

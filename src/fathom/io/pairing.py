@@ -50,6 +50,9 @@ def find_pairs(left: str | Path, right: str | Path | None) -> FoundPairs:
         return FoundPairs(named, many=left_many)
     rights, right_many = find_images(right)
     if left_many != right_many:
+        single = rights[0] if left_many else lefts[0]
+        if not single.exists():
+            raise InputError("does not exist", file=single, expected="a file, a folder or a glob")
         raise UsageError(
             "one is a single file and the other a folder or glob",
             field="LEFT, RIGHT",

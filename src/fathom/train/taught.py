@@ -184,7 +184,7 @@ def side_folders(root: Path) -> tuple[Path, Path]:
         if (root / left).is_dir() and (root / right).is_dir():
             return root / left, root / right
     raise InputError(
-        "holds no folder for each side",
+        "holds no folder for each side" if root.is_dir() else "is no folder",
         file=root,
         expected="folders left and right (or image_2 and image_3, cam0 and cam1)",
         remedy="give both folders",
