@@ -25,7 +25,7 @@ import numpy as np
 
 import fathom
 from fathom.classical.ranges import resolve_range
-from fathom.core import StereoPair, View
+from fathom.core import Disparity, StereoPair, View
 from fathom.data.samples import motorcycle
 
 MODES = {
@@ -63,6 +63,12 @@ def seen(truth: np.ndarray) -> np.ndarray:
     out = np.zeros_like(known)
     out[y[inside], x[inside]] = d[inside] >= nearest[y[inside], match[inside]] - 1
     return out
+
+
+def made(method: str, **parameters: object) -> Callable[[StereoPair], Disparity]:
+    """The estimator of that name, or, of "NAME=FILE", with that file as its weights."""
+    name, _, weights = method.partition("=")
+    return fathom.create(name, **({"weights": weights} if weights else {}), **parameters)
 
 
 def plain_opencv(pair: StereoPair, mode: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
     python -m benchmarks.shipped [--shared FOLDER] [--methods fathom-s,sgm-refined] [--each]
 
+A method is a name, or NAME=FILE for other weights (or an exported form) of it.
+
 Pairs and OpenCV's rows as in `benchmarks.accuracy`: (a) the call of OpenCV's samples, unknown
 pixels filled from the background of the row; its mode 3WAY is what the issue measures against.
 Prints bad-2, D1 (over 3 px and 5 %) and EPE over all pixels with truth and over those that both
@@ -19,8 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import fathom
-from benchmarks.accuracy import pairs, plain_opencv
+from benchmarks.accuracy import made, pairs, plain_opencv
 from fathom.core import Disparity, StereoPair
 
 COLUMNS = ("bad-2", "bad-2 noc", "D1", "D1 noc", "EPE", "EPE noc")
@@ -48,8 +49,7 @@ def main() -> None:
     parser.add_argument("--each", action="store_true", help="print every pair, too")
     told = parser.parse_args()
     names = ["sgm", *told.methods.split(",")]
-    made = {name: fathom.create(name) for name in names}
-    rows: dict[str, Callable[[StereoPair], Disparity]] = dict(made)
+    rows: dict[str, Callable[[StereoPair], Disparity]] = {name: made(name) for name in names}
     table: dict[str, list[list[float]]] = {name: [] for name in (OPENCV, *rows)}
     labels = []
     for _, name, pair, truth, both in pairs(told.shared / "data" / "pairs_gt"):

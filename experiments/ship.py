@@ -3,10 +3,11 @@ r"""Puts trained weights into the package, where the named model ships.
     PYTHONPATH=. python experiments/ship.py NAME runs/RUN/weights.safetensors --hours 1.2 \
         --looks 11.3 1.32
 
-The weights (a checkpoint's averaged ones, where it has some) and the exported model are written
-with their licence and a card: hashes, the experiment, the hours, and scores on the real pairs by
-the rules of `benchmarks.shipped`, made by the estimator as users get it. Without shared pairs the
-scores are Motorcycle's alone, and the card says so.
+The weights (a checkpoint's averaged ones, where it has some) and the exported models, in floating
+point and in 8 bits, are written with their licence and a card: hashes, the experiment, the hours,
+and scores on the real pairs by the rules of `benchmarks.shipped`, made by the estimator as users
+get it, with the weights and in 8 bits. Without shared pairs the scores are Motorcycle's alone, and
+the card says so.
 """
 
 import argparse
@@ -67,9 +68,13 @@ def main() -> None:
         {"model": told.name, "experiment": experiment, **about},
     )  # fmt: skip
     export_model(net.eval(), folder / record.MODEL, model=told.name, about=about)
+    export_model(
+        net, folder / record.MODEL_INT8, "openvino", int8=True, model=told.name, about=about
+    )
     text = (record.HOME / "fathom-s" / record.LICENCE).read_bytes()
     write_bytes(folder / record.LICENCE, text.replace(b"fathom-s", told.name.encode()))
     scored = scores(told.name, folder / record.WEIGHTS)
+    scored["8 bits"] = scores(told.name, folder / record.MODEL_INT8)
     if told.looks:
         scored["held-out looks"] = dict(zip(("bad-2", "EPE"), told.looks, strict=True))
     card = record.make_card(

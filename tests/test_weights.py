@@ -40,6 +40,19 @@ def test_a_card_made_is_a_card_read(home):
     assert record.sha256[weights.MODEL] == digest
 
 
+def test_the_file_of_eight_bits_is_two_files_and_one_record(home):
+    (home / weights.MODEL_INT8).write_bytes(b"mod")
+    (home / weights.MODEL_INT8).with_suffix(".bin").write_bytes(b"el")
+    card = weights.make_card(home, "fathom-s", "Apache-2.0", divisor=32, max_disparity=192)
+    (home / weights.CARD).write_text(json.dumps(card))
+    record = weights.shipped("fathom-s")
+    assert record.sha256[weights.MODEL_INT8] == record.sha256[weights.MODEL]  # of "model"
+    assert record.file(weights.MODEL_INT8).is_file()
+    (home / weights.MODEL_INT8).with_suffix(".bin").write_bytes(b"le")
+    with pytest.raises(InputError, match=r"model-int8\.xml: sha256"):
+        record.file(weights.MODEL_INT8)
+
+
 def test_a_model_is_shipped_if_all_its_files_are_there(home):
     assert weights.is_shipped("fathom-s")
     assert not weights.is_shipped("sgm-refined")
@@ -100,5 +113,6 @@ def test_what_ships_is_what_the_record_says(name):
     assert record.name == name
     assert record.licence == "Apache-2.0"
     assert (record.folder / weights.LICENCE).is_file()
-    for file in (weights.MODEL, weights.WEIGHTS):
+    assert set(record.sha256) == {weights.MODEL, weights.WEIGHTS, weights.MODEL_INT8}
+    for file in record.sha256:
         assert record.file(file).stat().st_size <= 10e6

@@ -3,6 +3,7 @@
 A model is a folder `shipped/NAME`: `model.onnx` runs without torch, `weights.safetensors` is for
 torch (a GPU, fine-tuning), `LICENSE.md` is the weights' licence, and `card.json` says what they
 are: hashes of the other files, sizes the net takes, the experiment they come from, its scores.
+Where it says so, `model-int8.xml` with its `.bin` is the same net in 8 bits, for OpenVINO.
 """
 
 import hashlib
@@ -20,6 +21,8 @@ HOME = Path(__file__).parent / "shipped"
 NAMES = ("fathom-s", "sgm-refined")
 """The models that ship, or will."""
 MODEL, WEIGHTS, LICENCE, CARD = "model.onnx", "weights.safetensors", "LICENSE.md", "card.json"
+MODEL_INT8 = "model-int8.xml"
+"""With the .bin beside it; its hash is that of both, one behind the other."""
 _LARGEST = 1 << 28
 _REMEDY = "install fathom again, or copy the file again"
 
@@ -79,7 +82,8 @@ def read_card(folder: Path) -> Shipped:
     path = folder / CARD
     try:
         card = json.loads(read_bytes(path, "card of a shipped model (JSON)", _LARGEST))
-        hashes = {name: str(card["sha256"][name]) for name in (MODEL, WEIGHTS)}
+        own = [MODEL_INT8] if MODEL_INT8 in card["sha256"] else []
+        hashes = {name: str(card["sha256"][name]) for name in (MODEL, WEIGHTS, *own)}
         sizes = int(card["divisor"]), int(card["max_disparity"])
         return Shipped(str(card["name"]), folder, str(card["licence"]), hashes, *sizes, card)
     except (ValueError, KeyError, TypeError) as error:
@@ -110,8 +114,12 @@ def check_file(path: PathLike, sha256: str) -> None:
 
 
 def digest_of(path: PathLike) -> str:
-    """SHA-256 of a file's content, hexadecimal. Raises `InputError` if it is missing or empty."""
-    return hashlib.sha256(read_bytes(path, "model file", _LARGEST)).hexdigest()
+    """SHA-256 of a file's content (of .xml, then of the .bin beside it), hexadecimal. Raises
+    `InputError` if it is missing or empty."""
+    digest = hashlib.sha256(read_bytes(path, "model file", _LARGEST))
+    if Path(path).suffix == ".xml":
+        digest.update(read_bytes(Path(path).with_suffix(".bin"), "model's .bin", _LARGEST))
+    return digest.hexdigest()
 
 
 def make_card(folder: Path, name: str, licence: str, **about: Any) -> dict[str, Any]:
@@ -122,5 +130,6 @@ def make_card(folder: Path, name: str, licence: str, **about: Any) -> dict[str, 
 
     Raises `InputError` if the model or its weights are missing.
     """
-    hashes = {file: digest_of(folder / file) for file in (MODEL, WEIGHTS)}
+    own = [MODEL_INT8] if (folder / MODEL_INT8).is_file() else []
+    hashes = {file: digest_of(folder / file) for file in (MODEL, WEIGHTS, *own)}
     return {"name": name, "licence": licence, **about, "sha256": hashes}

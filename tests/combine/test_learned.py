@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fathom
-from fathom import runtime, weights
+from fathom import catalog, runtime, weights
 from fathom.classical.channels import pair_channels
 from fathom.classical.sgm import SGM
 from fathom.combine import engines
@@ -429,6 +429,58 @@ def test_shipped_files_are_verified(installed):
     shutil.rmtree(installed / "fathom-s")
     with pytest.raises(InputError, match="not in this installation"):
         fathom.create("fathom-s", max_disparity=32)(pair)
+
+
+@pytest.fixture
+def narrow(tmp_path, monkeypatch):
+    """An installation whose fathom-s answers 2 px more in 8 bits."""
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(weights, "HOME", tmp_path)
+    return stand_in.ship(tmp_path, "fathom-s", int8={"add": 2.0})
+
+
+def test_eight_bits_where_that_is_fastest(narrow, monkeypatch):
+    pair, found = textured(), {}
+    for native in ("int8", "bf16", "fp32"):
+        monkeypatch.setattr(runtime, "fastest", lambda native=native: native)
+        found[native] = learned(max_disparity=32)(pair).values
+    np.testing.assert_array_equal(found["bf16"], found["fp32"])
+    assert np.median(found["int8"] - found["fp32"]) == 2
+    monkeypatch.setattr(runtime, "fastest", lambda: "int8")
+    used = catalog.settings(learned())["weights_used"]
+    assert used["file"] == "shipped fathom-s/model-int8.xml" and len(used["sha256"]) == 64
+    assert learned(precision="fp32").weights_used()["file"].endswith("model.onnx")
+    asked = learned(max_disparity=32, precision="fp32")(pair).values
+    np.testing.assert_array_equal(asked, found["fp32"])
+    monkeypatch.setattr(runtime, "fastest", lambda: "bf16")
+    asked = learned(max_disparity=32, precision="int8")(pair).values
+    np.testing.assert_array_equal(asked, found["int8"])
+    monkeypatch.setattr(runtime, "fastest", lambda: "fp32")
+    with pytest.raises(MissingExtraError, match=r"openvino \(for 8 bits"):
+        learned(precision="int8")(pair)
+
+
+def test_a_damaged_file_of_eight_bits_is_refused(narrow):
+    part = narrow / Path(weights.MODEL_INT8).with_suffix(".bin")
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=r"model-int8\.xml: sha256"):
+        learned(precision="int8")(textured())
+    part.unlink()
+    with pytest.raises(InputError, match=r"model-int8\.bin"):
+        learned(precision="int8")(textured())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"precision": "fp8"}, "unknown precision"),
+        ({"precision": "int8", "device": "cuda"}, "for the shipped files on the CPU"),
+        ({"precision": "int8", "weights": "a.onnx"}, "fathom export --int8"),
+    ],
+)
+def test_precisions_that_cannot_be(wrong, text):
+    with pytest.raises(UsageError, match=text):
+        Learned(**wrong)
 
 
 def test_too_small_an_image_and_a_range_outside_it(models):

@@ -31,6 +31,8 @@ THOROUGH = ("psmnet", "raft-stereo")
 """With a range and a confidence; with neither, and iterations."""
 NO_DISPARITY = ("bi3d-binary",)
 """Answers for one plane."""
+DEAR = ("aanet-plus",)
+"""Takes two minutes; what it adds to `aanet`, convolutions up and down, others have."""
 FRAMES = narrow_nets.frames()
 
 
@@ -104,7 +106,19 @@ def test_openvino_s_own_format(tmp_path):
     assert np.quantile(apart, 0.99) < 1e-2
 
 
-@pytest.mark.parametrize("name", [n for n in narrow_nets.NETS if n not in THOROUGH])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            n,
+            marks=pytest.mark.skipif(
+                n in DEAR and not os.environ.get("FATHOM_ALL"), reason="minutes: set FATHOM_ALL=1"
+            ),
+        )
+        for n in narrow_nets.NETS
+        if n not in THOROUGH
+    ],
+)
 def test_every_net_holds_at_any_size(name, tmp_path):
     """Every operation of every net: narrowed, so that it takes seconds."""
     subject = narrow_nets.subject(name)

@@ -4,15 +4,16 @@ import hashlib
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from stand_in_models import NOTES, write_model
 
 from fathom.core.errors import InputError, MissingExtraError, ResourceError, UsageError
-from fathom.runtime import BACKENDS, load_model
+from fathom.runtime import BACKENDS, fastest, load_model
 from fathom.runtime import model as runtime_model
-from fathom.runtime.header import read_header
+from fathom.runtime.header import read_header, read_xml_header
 from fathom.runtime.model import has_backend
 from fathom.runtime.source import read_source, refused
 
@@ -282,3 +283,40 @@ def test_processors_that_this_process_may_use(monkeypatch):
     assert runtime_model.available_threads() >= 1
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     assert runtime_model.available_threads() >= 1
+
+
+@openvino_only
+def test_what_is_read_without_openvino_is_what_it_reads(tmp_path, file, monkeypatch):
+    from fathom.runtime import with_openvino
+
+    graph = with_openvino.openvino().Core().read_model(str(file))
+    for key, value in {**NOTES, "fathom.licence": 'a <b> & "c"'}.items():
+        graph.set_rt_info(value, key.split("."))
+    own = tmp_path / "own.xml"
+    with_openvino.openvino().save_model(graph, own, compress_to_fp16=False)
+    quick = load_model(own)
+    monkeypatch.setattr("fathom.runtime.source.read_xml_header", lambda _: None)
+    whole = load_model(own)
+    for part in ("inputs", "outputs", "metadata"):
+        assert getattr(quick, part) == getattr(whole, part)
+    assert list(quick.outputs) == list(whole.outputs) and quick.metadata["fathom.licence"][2] == "<"
+    text = own.read_bytes()
+    assert read_xml_header(text[:-30]) is None  # truncated
+    assert read_xml_header(text.replace(b"output_names", b"names")) is None  # another version
+
+
+@openvino_only
+@pytest.mark.parametrize(
+    ("kinds", "best"),
+    [(["FP32", "INT8"], "int8"), (["FP32", "INT8", "BF16"], "bf16"), (["FP32"], "fp32")],
+)
+def test_what_is_fastest_is_the_processor_s(monkeypatch, kinds, best):
+    from fathom.runtime.with_openvino import OpenVinoRunner
+
+    monkeypatch.setattr(OpenVinoRunner, "has", lambda kind: kind in kinds)
+    assert fastest() == best
+
+
+def test_onnx_runtime_takes_floating_point(monkeypatch):
+    monkeypatch.setattr(runtime_model, "_runner", lambda _: SimpleNamespace(name="onnxruntime"))
+    assert fastest() == "fp32"

@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from fathom.classical.confidence import with_filled
+from fathom.classical.parallel import thread_count
 from fathom.classical.sgm import SGM, SgmEvidence, sgm_evidence
-from fathom.core.arrays import Float32
+from fathom.core.arrays import Array, Float32
+from fathom.core.maps import Disparity
 from fathom.core.pair import StereoPair
 
 CHANNELS = 6
@@ -24,22 +27,35 @@ def evidence_channels(
 
     settings: what the evidence was made with: its tests and its threads.
     """
-    import cv2
-
     settings = replace(settings or SGM(), fill=True, confidence=True)
     first = np.float32(evidence.range[0])
     out = np.empty((CHANNELS, *evidence.disparity.shape), np.float32)
-    smooth = cv2.medianBlur(np.ascontiguousarray(evidence.disparity), 3)
-    np.subtract(smooth, first, out=out[0])
-    out[1] = evidence.confidence(settings.threads)
-    np.exp(-np.nan_to_num(evidence.difference, nan=np.inf), out=out[2])
-    margin = evidence.margin.astype(np.float32)
-    np.divide(margin, margin + evidence.best + 1, out=out[3])
-    filled = settings.judged(evidence, out[1].copy())
+    found: list[Disparity] = []
+
+    def part(i: int) -> None:
+        if i == 0:
+            found.append(settings.tested(evidence))
+        else:
+            _untested(evidence, settings.threads, out)
+
+    settings.side_by_side(evidence, part)
+    filled = with_filled(found[0], out[1], thread_count(settings.threads))
     # a pair without a single match stays unknown
     np.subtract(np.nan_to_num(filled.values, nan=float(first)), first, out=out[4])
     out[5] = 0 if filled.confidence is None else np.nan_to_num(filled.confidence)
     return out
+
+
+def _untested(evidence: SgmEvidence, threads: int | None, out: Array) -> None:
+    """The first four layers into `out`."""
+    import cv2
+
+    smooth = cv2.medianBlur(np.ascontiguousarray(evidence.disparity), 3)
+    np.subtract(smooth, np.float32(evidence.range[0]), out=out[0])
+    out[1] = evidence.confidence(threads)
+    np.exp(-np.nan_to_num(evidence.difference, nan=np.inf), out=out[2])
+    margin = evidence.margin.astype(np.float32)
+    np.divide(margin, margin + evidence.best + 1, out=out[3])
 
 
 def pair_channels(pair: StereoPair, settings: SGM) -> Float32[np.ndarray, "6 h w"]:

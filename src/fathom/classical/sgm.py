@@ -159,29 +159,30 @@ class SGM:
         inside = () if self.coarse_to_fine is not None else (("coarse_to_fine", False),)
         return Needs(first, end, memory, margin, refill=True, inside=inside)
 
-    def judged(self, evidence: "SgmEvidence", trust: Array | None = None) -> Disparity:
-        """What a call makes of the evidence: smoothed, tested, filled, with confidence.
-
-        trust: `evidence.confidence()`, where the caller has it already.
-        """
-        found: list[Any] = [None, trust]
+    def judged(self, evidence: "SgmEvidence") -> Disparity:
+        """What a call makes of the evidence: smoothed, tested, filled, with confidence."""
+        found: list[Any] = [None, None]
 
         def judge(i: int) -> None:
             if i == 0:
-                found[0] = self._judged(evidence)
-            elif self.confidence and trust is None:
+                found[0] = self.tested(evidence)
+            elif self.confidence:
                 found[1] = evidence.confidence(self.threads)
 
-        # both at once would hold twice the memory, which counts in large pairs only
-        side_by_side = evidence.disparity.size <= LARGE
-        run_blocks(judge, 2, thread_count(self.threads) if side_by_side else 1)
+        self.side_by_side(evidence, judge)
         judged: Disparity = found[0]
         if not self.confidence:
             return judged
         return with_filled(judged, found[1], thread_count(self.threads))
 
-    def _judged(self, evidence: "SgmEvidence") -> Disparity:
-        """Smoothed, tested and filled."""
+    def side_by_side(self, evidence: "SgmEvidence", part: Callable[[int], None]) -> None:
+        """part(0) and part(1) at once, one after the other for a large pair: both at once would
+        hold twice the memory, which counts there only."""
+        small = evidence.disparity.size <= LARGE
+        run_blocks(part, 2, thread_count(self.threads) if small else 1)
+
+    def tested(self, evidence: "SgmEvidence") -> Disparity:
+        """Smoothed, tested and filled, without confidence."""
         import cv2
 
         smooth = cv2.medianBlur(np.ascontiguousarray(evidence.disparity), 3)

@@ -1,18 +1,20 @@
 """What runs a shipped net: its exported file on the CPU, or its weights in torch on a device."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from fathom.combine.strips import Model
-from fathom.core.errors import InputError, MissingExtraError, UsageError
-from fathom.weights import MODEL, WEIGHTS, check_file, shipped
+from fathom.core.errors import InputError, MissingExtraError, UsageError, unknown_name
+from fathom.weights import MODEL, MODEL_INT8, WEIGHTS, check_file, digest_of, shipped
 
 EXPORTED = (".onnx", ".xml")
 TRAINED = (".safetensors",)
+PRECISIONS = ("fp32", "bf16", "int8")
+"""int8: of shipped models on the CPU, by OpenVINO."""
 _ONE = threading.Lock()
 
 
@@ -29,13 +31,24 @@ class Engine:
     prepare: Callable[[int, int], None]
 
 
-def check_engine(device: str, weights: str | Path | None) -> None:
-    """Raises `UsageError` for a device or file of weights that cannot be meant, without torch."""
+def check_engine(device: str, weights: str | Path | None, precision: str | None = None) -> None:
+    """Raises `UsageError` for a device, file of weights or precision that cannot be meant, without
+    torch."""
     kind, _, number = str(device).partition(":")
     known = kind in ("cpu", "cuda", "mps") and (not number or (kind == "cuda" and number.isdigit()))
     if not known:
         raise UsageError(
             "is no device", field="device", value=device, expected="cpu, cuda, cuda:N or mps"
+        )
+    if precision not in (None, *PRECISIONS):
+        raise unknown_name("precision", str(precision), list(PRECISIONS))
+    if precision == "int8" and (weights is not None or kind != "cpu"):
+        raise UsageError(
+            "is for the shipped files on the CPU",
+            field="precision",
+            value=precision,
+            expected="fp32 or bf16",
+            remedy="for weights of your own: fathom export --int8, then give that file's name",
         )
     if weights is None:
         return
@@ -68,21 +81,26 @@ def limits_of(name: str, weights: str | Path | None) -> tuple[int, int] | None:
     return record.divisor, record.max_disparity
 
 
-def engine(name: str, device: str, weights: str | Path | None, threads: int | None) -> Engine:
-    """The engine of a shipped net. weights: a user's file instead of the shipped one.
+def engine(
+    name: str,
+    device: str,
+    weights: str | Path | None,
+    threads: int | None,
+    precision: str | None = None,
+) -> Engine:
+    """The engine of a shipped net. weights: a user's file instead of the shipped one. precision:
+    one of `PRECISIONS`; None takes the fastest of the CPU, and fp32 in torch.
 
-    The same one for the same file, device and threads, as long as the file does not change.
+    The same one for the same file, device, threads and precision, as long as the file does not
+    change.
 
     Raises `InputError` for a file that is missing, truncated, of another hash or another net,
-    `MissingExtraError` without a runtime or torch, `ResourceError` for a device that is not there.
+    `MissingExtraError` without a runtime or torch, `ResourceError` for a device that is not there
+    or a precision that the processor does not have.
     """
-    exported = weights is None and device == "cpu"
-    file = Path(weights) if weights is not None else None
-    digest = None
-    if file is None:
-        record = shipped(name)
-        part = MODEL if exported else WEIGHTS
-        file, digest = record.folder / part, record.sha256[part]
+    file, digest = _file_of(name, device, weights, precision)
+    if weights is None and precision == "int8":
+        precision = None
     try:
         status = file.stat()
         stamp = (status.st_mtime_ns, status.st_size)
@@ -90,7 +108,39 @@ def engine(name: str, device: str, weights: str | Path | None, threads: int | No
         stamp = (0, 0)  # whoever reads it says what is wrong
     build = _exported if file.suffix.lower() in EXPORTED else _trained
     with _ONE:  # who comes while another thread loads it waits for that, and does not load it again
-        return build(name, str(file), digest, stamp, device, threads)
+        return build(name, str(file), digest, stamp, device, threads, precision)
+
+
+def file_used(
+    name: str, device: str, weights: str | Path | None, precision: str | None
+) -> dict[str, str]:
+    """The file of weights that `engine` takes and its SHA-256. Raises as that."""
+    file, digest = _file_of(name, device, weights, precision)
+    told = str(file) if weights is not None else f"shipped {name}/{file.name}"
+    return {"file": told, "sha256": digest or digest_of(file)}
+
+
+def _file_of(
+    name: str, device: str, weights: str | Path | None, precision: str | None
+) -> tuple[Path, str | None]:
+    """The file, and for a shipped one its digest."""
+    if weights is not None:
+        return Path(weights), None
+    record = shipped(name)
+    part = _part(record.sha256, precision) if device == "cpu" else WEIGHTS
+    return record.folder / part, record.sha256[part]
+
+
+def _part(parts: Collection[str], precision: str | None) -> str:
+    """Which of a shipped model's files runs on the CPU. 8 bits stay within 0.01 px and 0.01 % of
+    the other's scores on the real pairs (`experiments/README.md`)."""
+    from fathom.runtime import fastest
+
+    native = fastest()
+    if precision == "int8" and native == "fp32":
+        raise MissingExtraError("openvino (for 8 bits)", "openvino")
+    wanted = MODEL_INT8 if (precision or native) == "int8" else MODEL
+    return wanted if wanted in parts else MODEL
 
 
 @lru_cache(maxsize=4)
@@ -101,10 +151,11 @@ def _exported(
     stamp: tuple[int, int],  # noqa: ARG001  # a file that changes is another one
     device: str,  # noqa: ARG001
     threads: int | None,
+    precision: Any,
 ) -> Engine:
     from fathom.runtime import load_model
 
-    model = load_model(file, threads=threads, sha256=digest)
+    model = load_model(file, threads=threads, sha256=digest, precision=precision)
     if {"disparity", "confidence"} - set(model.outputs) or "evidence" not in model.inputs:
         raise InputError(
             "is no model of this kind",
@@ -138,6 +189,7 @@ def _trained(
     stamp: tuple[int, int],  # noqa: ARG001
     device: str,
     threads: int | None,
+    precision: Any,
 ) -> Engine:
     try:
         from fathom.nets.adapter import evidence_model
@@ -147,7 +199,7 @@ def _trained(
         raise MissingExtraError("torch (for a GPU or weights in safetensors)", "torch") from error
     if digest is not None:
         check_file(file, digest)
-    model, matching, divisor, limit = evidence_model(file, device, threads)
+    model, matching, divisor, limit = evidence_model(file, device, threads, precision)
     _check_kind(name, file, matching)
     return Engine(model, model.inputs, divisor, limit, lambda height, width: None)  # noqa: ARG005
 

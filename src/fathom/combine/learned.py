@@ -22,7 +22,7 @@ from fathom.classical.memory import predict as predict_sgm
 from fathom.classical.parallel import thread_count
 from fathom.classical.pyramid import predict_coarse_to_fine
 from fathom.classical.sgm import LARGEST, SGM, SgmEvidence, sgm_evidence
-from fathom.combine.engines import Engine, Later, check_engine, engine, limits_of
+from fathom.combine.engines import Engine, Later, check_engine, engine, file_used, limits_of
 from fathom.combine.enlarge import enlarged, laplace_scaled
 from fathom.combine.search import Search, search_of
 from fathom.combine.strips import OVERLAP, Strip, predict, run_strips, strips_of
@@ -109,6 +109,13 @@ class Learned:
     device: str = field(
         default="cpu", metadata={"help": "cpu (no torch needed), cuda, cuda:N or mps"}
     )
+    precision: str | None = field(
+        default=None,
+        metadata={
+            "help": "fp32, bf16 (of processors that have it, or in torch) or int8 (OpenVINO); "
+            "default: the fastest of this CPU, and fp32 in torch"
+        },
+    )
     weights: str | None = field(
         default=None,
         metadata={"help": "a file instead of the shipped one: .safetensors, .onnx or .xml"},
@@ -124,7 +131,7 @@ class Learned:
         in_range("surer", self.surer, 0, 1)
         if self.shrink is not None:
             in_range("shrink", self.shrink, 1, 64, whole=True)
-        check_engine(self.device, self.weights)
+        check_engine(self.device, self.weights, self.precision)
 
     def __call__(self, pair: StereoPair, /) -> Disparity:
         """Disparity of the left view, float32 pixels; NaN where unknown (never with `fill`).
@@ -165,6 +172,10 @@ class Learned:
 
         Later(load)
 
+    def weights_used(self) -> dict[str, str]:
+        """Which file of weights a call runs, and its SHA-256. Raises as a call."""
+        return file_used(self.model, self.device, self.weights, self.precision)
+
     def needs(self, pair: StereoPair) -> Needs:
         """What tiles of a pair must know (see `Needs`)."""
         limits = limits_of(self.model, self.weights)
@@ -187,7 +198,7 @@ class Learned:
         return Needs(search.first, end, memory, OVERLAP, most if self.shrink is None else None)
 
     def _engine(self) -> Engine:
-        return engine(self.model, self.device, self.weights, self.threads)
+        return engine(self.model, self.device, self.weights, self.threads, self.precision)
 
     def _planned(self, pair: StereoPair, later: Later) -> "_Plan":
         _check_size(pair)

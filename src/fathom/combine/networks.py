@@ -153,7 +153,7 @@ class Network:
             return self.min_disparity, None
         asked = self.max_disparity
         if asked is None:
-            asked = self.min_disparity + frame.levels
+            asked = max(self.min_disparity, 1 - pair.size[0]) + frame.levels
         first, end = resolve_range(pair, self.min_disparity, asked)
         published = first + frame.levels
         if self.max_disparity is not None:

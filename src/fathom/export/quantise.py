@@ -21,9 +21,12 @@ from fathom.export.write import converted
 from fathom.nets.stereo.evidence import EvidenceNet
 
 _NO_REPORTS = "NNCF_CI"
-_EXACT = ("MatMul", "AveragePool", "AvgPool", "Mul", "Multiply", "Add", "Sub", "Subtract")
+_EXACT = (
+    *("MatMul", "AveragePool", "AvgPool", "Mul", "Multiply", "Add", "Sub", "Subtract"),
+    *("GreaterOrEqual", "GreaterEqual"),
+)
 """Operations that stay in floating point, by ONNX's and OpenVINO's names: they make disparities, of
-which 8 bits hold no more than 256."""
+which 8 bits hold no more than 256, or find the highest of several scores."""
 
 
 def quantised(

@@ -199,9 +199,13 @@ def load_net(net: nn.Module, weights: PathLike, device: torch.device) -> nn.Modu
 
 
 def evidence_model(
-    weights: PathLike, device: str, threads: int | None = None
+    weights: PathLike,
+    device: str,
+    threads: int | None = None,
+    precision: Precision | None = None,
 ) -> tuple[TorchModel, bool, int, int]:
     """The net of `fathom-s` or `sgm-refined` (of any widths) that a safetensors file holds.
+    precision: None is fp32.
 
     Gives the model, whether it looks at the right view (`fathom-s`), the divisor of sizes, and the
     end of the disparities it finds.
@@ -212,7 +216,7 @@ def evidence_model(
     place = torch_device(device)
     net = net_of_weights(_weights(weights), weights).to(place)
     config = net.config
-    model = TorchModel(net, place, threads=threads)
+    model = TorchModel(net, place, precision=precision or "fp32", threads=threads)
     return model, config.matching, config.divisor, config.max_disparity
 
 

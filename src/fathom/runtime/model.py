@@ -117,6 +117,21 @@ def load_model(
     )
 
 
+def fastest() -> Literal["bf16", "int8", "fp32"]:
+    """In what a shipped net is best computed on this machine's CPU: bf16 where the processor has
+    it; else 8 bits where OpenVINO is there, which takes half the time of fp32; else fp32, as ONNX
+    Runtime does not read OpenVINO's form.
+
+    Raises `MissingExtraError` if neither backend is installed.
+    """
+    runner = _runner("auto")
+    if runner.name != "openvino":
+        return "fp32"
+    if runner.has("BF16"):
+        return "bf16"
+    return "int8" if runner.has("INT8") else "fp32"
+
+
 def available_threads() -> int:
     """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):

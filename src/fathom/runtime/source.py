@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fathom.core.errors import InputError, ResourceError
 from fathom.io.files import PathLike, read_bytes
-from fathom.runtime.header import Header, read_header
+from fathom.runtime.header import Header, read_header, read_xml_header
 
 _LONGEST = 1 << 31
 
@@ -14,12 +14,14 @@ _LONGEST = 1 << 31
 @dataclass(frozen=True, eq=False)
 class Source:
     """path: for errors. data: the file's bytes. weights: of the .bin beside an .xml, else empty.
-    sha256: of both, hexadecimal. header: None for OpenVINO's own format."""
+    sha256: of both, hexadecimal. own: of OpenVINO's own format. header: None where only OpenVINO
+    can tell."""
 
     path: str
     data: bytes
     weights: bytes
     sha256: str
+    own: bool
     header: Header | None
 
 
@@ -44,7 +46,7 @@ def read_source(path: PathLike, sha256: str | None = None) -> Source:
             remedy="install fathom again, or give the file that belongs to this record",
         )
     if own:
-        return Source(str(path), data, weights, found, None)
+        return Source(str(path), data, weights, found, own, read_xml_header(data))
     try:
         header = read_header(data)
     except ValueError as error:
@@ -56,7 +58,7 @@ def read_source(path: PathLike, sha256: str | None = None) -> Source:
             expected="an .onnx or .xml file that `fathom export` wrote",
             remedy="copy or make the file again",
         ) from error
-    return Source(str(path), data, b"", found, header)
+    return Source(str(path), data, b"", found, own, header)
 
 
 def refused(source: Source, backend: str, error: Exception) -> InputError | ResourceError:

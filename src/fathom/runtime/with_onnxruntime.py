@@ -33,7 +33,7 @@ class OnnxRunner:
                 value=precision,
                 remedy="leave it out, or install openvino",
             )
-        if source.header is None:
+        if source.own or source.header is None:
             raise InputError(
                 "is in OpenVINO's own format, which ONNX Runtime cannot read",
                 file=source.path,

@@ -63,8 +63,7 @@ class OpenVinoRunner:
     name = "openvino"
 
     def __init__(self, source: Source, threads: int, precision: str | None) -> None:
-        core = _core()
-        native = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        native = self.has("BF16")
         if precision == "bf16" and not native:
             raise ResourceError(
                 "this processor does not compute in bf16",
@@ -92,6 +91,12 @@ class OpenVinoRunner:
             self.inputs, self.outputs = source.header.inputs, source.header.outputs
             self.notes = source.header.notes
 
+    @staticmethod
+    def has(kind: str) -> bool:
+        """Whether OpenVINO has fast ways for this kind of numbers on this processor, as it names
+        them: FP32, BF16, INT8 ..."""
+        return kind in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
     def prepare(self, sizes: Sizes) -> "_Plan":
         """The compiled model for these sizes."""
         with self._lock:
@@ -113,7 +118,7 @@ class OpenVinoRunner:
     def _read(self) -> Any:
         source = self._source
         try:
-            if source.header is None:
+            if source.own:
                 return _core().read_model(source.data, source.weights)
             return _core().read_model(source.data)
         except (RuntimeError, MemoryError) as error:

@@ -135,11 +135,12 @@ PACKED = 10
 are at most 62, and four times P2 + 62 <= 252 is below 1024. `sweep` keeps sums alone."""
 
 _SEMIGLOBAL = "fathom.classical.kernels.semiglobal"
-census = Kernel(_SEMIGLOBAL, "census")
+_VIEWS = "fathom.classical.kernels.views"
+census = Kernel(_VIEWS, "census")
 first_sweep = Kernel(_SEMIGLOBAL, "first_sweep")
 last_sweep = Kernel(_SEMIGLOBAL, "last_sweep")
 sweep = Kernel(_SEMIGLOBAL, "sweep")
-disagreement = Kernel(_SEMIGLOBAL, "disagreement")
+disagreement = Kernel(_VIEWS, "disagreement")
 subpixel = Kernel("fathom.classical.kernels.subpixel", "subpixel")
 KERNELS = (census, first_sweep, last_sweep, sweep, subpixel, disagreement)
 

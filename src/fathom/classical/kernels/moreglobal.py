@@ -26,7 +26,7 @@ from fathom.classical.kernels.layout import (
     Tile,
     Winners,
 )
-from fathom.classical.kernels.semiglobal import hamming, keep_costs, named, winner
+from fathom.classical.kernels.semiglobal import hamming, keep_costs, winner
 from fathom.classical.kernels.simd import (
     add,
     get,
@@ -44,6 +44,7 @@ from fathom.classical.kernels.simd import (
     sub,
     widen,
 )
+from fathom.classical.kernels.views import named
 from fathom.classical.native import kernel
 
 _u8, _u16, _f32, _int = types.uint8[::1], types.uint16[::1], types.float32[::1], types.int64

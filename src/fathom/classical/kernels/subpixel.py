@@ -20,7 +20,6 @@ from fathom.classical.kernels.layout import (
     Frame,
     Winners,
 )
-from fathom.classical.kernels.semiglobal import named
 from fathom.classical.kernels.simd import (
     add,
     both,
@@ -35,6 +34,7 @@ from fathom.classical.kernels.simd import (
     sub,
     widen,
 )
+from fathom.classical.kernels.views import named
 from fathom.classical.native import kernel
 
 _u8, _u16, _f32, _int = types.uint8[::1], types.uint16[::1], types.float32[::1], types.int64

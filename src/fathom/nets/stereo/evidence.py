@@ -115,7 +115,7 @@ class EvidenceNet(nn.Module):
         fine, coarse = self.seen(left)
         found = _histogram(evidence[:, :1], evidence[:, 1:2], levels)
         filled = _histogram(evidence[:, 4:5], evidence[:, 5:], levels)
-        cues = functional.avg_pool2d(torch.cat([evidence[:, 1:4], evidence[:, 5:]], dim=1), _CELL)
+        cues = _cell_means(torch.cat([evidence[:, 1:4], evidence[:, 5:]], dim=1))
         inputs = [found, filled, coarse, cues]
         prior = self.trust * (found + filled)
         if self.config.matching:
@@ -164,6 +164,13 @@ class EvidenceNet(nn.Module):
         gate = torch.sigmoid(keep + torch.logit(sure.clamp(0.02, 0.98)))
         disparity = smooth + gate * step + _REACH * torch.tanh(correct / _REACH)
         return disparity, confidence
+
+
+def _cell_means(layers: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h4 w4"]:
+    """Means of the cells, layer by layer: of several at once OpenVINO makes 16 before it pools."""
+    b, c, h, w = layers.shape
+    pooled = functional.avg_pool2d(layers.reshape(b * c, 1, h, w), _CELL)
+    return pooled.reshape(b, c, h // _CELL, w // _CELL)
 
 
 def _residuals(left: Tensor, right: Tensor, disparities: tuple[Tensor, Tensor]) -> list[Tensor]:
