@@ -4,16 +4,16 @@
         [--size 384x384] [--max-disparity 96] [--batch 2] [--held-out 8] [--device cpu]
 
 Every net starts from random weights and sees the same procedural scenes in the same order (one
-seed, random crops; of the given size, or of the next one that the net takes), through the one
-training loop, with the loss, optimiser and peak rate of its own experiment
-(experiments/NAME.py); the rate warms up for a twentieth of the steps and falls by a cosine,
-gradients are clipped at 1. With --seconds, three steps are timed first, and as many are taken as
-fit; a slow net takes fewer. If memory does not suffice for the batch, one pair is taken, and the
-row says so. Then it is judged on held-out scenes (another seed): end-point error, share of pixels
-off by more than 2 px (a negative disparity is no value: it is off by all, and in no mean), seconds
-of one forward and the peak memory of all that. This tells how soon a net learns, not how good it
-becomes. Two rows say what that is worth: `sgm`, which learns nothing, and one value for all pixels
-of a scene, its true median.
+seed, random crops; of the given size, or of the next one that the net takes; mc-cnn-accurate, which
+learns from patches, of 128x32), through the one training loop, with the loss, optimiser and peak
+rate of its own experiment (experiments/NAME.py); the rate warms up for a twentieth of the steps and
+falls by a cosine, gradients are clipped at 1. With --seconds, three steps are timed first, and as
+many are taken as fit; a slow net takes fewer. If memory does not suffice for the batch, one pair is
+taken, and the row says so. Then it is judged on held-out scenes (another seed): end-point error,
+share of pixels off by more than 2 px (a negative disparity is no value: it is off by all, and in no
+mean), seconds of one forward and the peak memory of all that. This tells how soon a net learns, not
+how good it becomes. Two rows say what that is worth: `sgm`, which learns nothing, and one value for
+all pixels of a scene, its true median.
 
 Each net runs in a process of its own and has a folder below the output; what is complete there is
 not run again, what was broken off goes on from its last checkpoint. A net that fails has a row that
@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.matchers import peak
-from benchmarks.networks import SLOW, markdown, nets, torch
+from benchmarks.networks import markdown, nets, torch
 from fathom.classical.sgm import SGM
 from fathom.core import ResourceError
 from fathom.data.looks import Kept
@@ -59,6 +59,9 @@ _TIMED = 3
 _DEFAULT_LOSS = ("bi3d", "bi3d-2d")
 """Nets whose file in experiments/ is for another stage, and has their loss as its default."""
 _NO_DISPARITY = ("bi3d-binary",)
+_CROPS = {"mc-cnn-accurate": (128, 32)}
+"""(width, height) of the training crops of nets that learn from patches and cannot take larger ones
+in 24 GB; they are judged at the size of all the others."""
 HEADS = (
     *("net", "EPE px", "bad-2 %", "steps", "crop", "batch"),
     *("s a step", "s a pair", "peak MB", "params"),
@@ -81,7 +84,7 @@ def builder_of(
 
 def experiment_of(name: str, told: argparse.Namespace, steps: int, batch: int) -> Any:
     """The net's own experiment on the common scenes."""
-    width, height = size_of(told)
+    width, height = _CROPS.get(name, size_of(told))
     file = EXPERIMENTS / f"{nets()[name]}.py"
     if not file.is_file():
         raise SystemExit(f"{file.name} is not there: whose loss would it be?")
@@ -169,7 +172,7 @@ def one(name: str, told: argparse.Namespace) -> dict[str, Any]:
     rules = Validation("held-out", lambda: held, metrics=("epe", "bad-2"))
     judged = validate(rules, held, Judging(net, experiment, device, say))
     assert judged is not None
-    wide, tall = experiment.crop_width, experiment.crop_height
+    tall, wide = builder_of(name, told.max_disparity, size_of(told)[::-1])[1]
     given = [
         torch.tensor(np.resize(v.rgb8, (tall, wide, 3))).permute(2, 0, 1)[None].float().to(device)
         for v in (held[0].pair.left, held[0].pair.right)
@@ -181,7 +184,7 @@ def one(name: str, told: argparse.Namespace) -> dict[str, Any]:
     return {"net": name, **plan, "pair_s": seconds, "peak_mb": peak() / 1e6,
             "epe": judged.numbers["epe"], "bad-2": 100 * judged.numbers["bad-2"],
             "failed": list(judged.failed), "skipped": done.skipped,
-            "size": f"{wide}x{tall}"}  # fmt: skip
+            "size": f"{experiment.crop_width}x{experiment.crop_height}"}  # fmt: skip
 
 
 def row_of(name: str, told: argparse.Namespace, words: list[str]) -> dict[str, Any]:
@@ -249,7 +252,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("zoo"))
-    parser.add_argument("--nets", help="names, with commas (default: all but mc-cnn-accurate)")
+    parser.add_argument("--nets", help="names, with commas (default: all that give disparities)")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--steps", type=int, help="so many, whatever they take")
     parser.add_argument("--size", default="384x384")
@@ -272,8 +275,7 @@ def main() -> None:
             raise SystemExit(1) from error
         return
     known = nets()
-    left_out = (*SLOW, *_NO_DISPARITY)
-    names = told.nets.split(",") if told.nets else [n for n in known if n not in left_out]
+    names = told.nets.split(",") if told.nets else [n for n in known if n not in _NO_DISPARITY]
     wrong = [name for name in names if name not in known]
     if wrong:
         raise SystemExit(f"no such net: {', '.join(wrong)}; known: {', '.join(known)}")

@@ -148,6 +148,7 @@ def test_many_images_and_a_clip(fathom_command, home):
         (("a.png", "--method", "cspn"), 2, "refines a map"),
         (("a.png",), 2, "take a method that sees one image"),
         (("a.png", "--method", "seer", "--known-size", "1,2,3,4=1m"), 2, "give --fov DEGREES"),
+        (("a.png", "--method", "seer", *2 * ("--known-size", "1,2,3,4=1m")), 2, "is given twice"),
         (("a.png", "--method", "seer", "--ground", "1", "--fov", "200"), 2, "angle of view"),
         (("a.png", "--method", "seer", "--align", "few.txt"), 3, "anchors = 1: are too few"),
         (("a.png", "--method", "seer", "--align", "wrong.txt"), 3, "contradict the map"),

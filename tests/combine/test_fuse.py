@@ -269,8 +269,11 @@ def test_the_catalog_s_entry_builds_both_by_name(cases, monkeypatch):
     for wrong in ({"stereo": "fake-mono"}, {"mono": "sgm"}, {"stereo": "mono+stereo"}):
         with pytest.raises(UsageError, match="is of another kind"):
             fathom.create("mono+stereo", **wrong)
-    with pytest.raises(UsageError, match="unknown method"):
-        fathom.create("mono+stereo", mono="no-such-model")
+    for name, word, other in (("mono", "depth-anything-v2-smal", "small"), ("mono", "census", "")):
+        with pytest.raises(UsageError) as caught:
+            fathom.create("mono+stereo", **{name: word[:-1]})
+        assert "unknown method" in str(caught.value) and other in str(caught.value)
+        assert "census?" not in str(caught.value)  # a matcher is no model of one view
 
 
 def test_points_of_a_file(cases, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import tiny_mono
 
 import fathom
 from fathom.catalog import ENTRIES, create, entry, parameters
-from fathom.combine.mono import Mono, as_map, batches
+from fathom.combine.mono import Mono, as_map, batches, held_of
 from fathom.combine.prompted import PromptedMono, prompt_map
 from fathom.core import Camera, Depth, InputError, RelativeDepth, SparseDepth, UsageError, View
 from fathom.core.maps import Source
@@ -140,6 +140,15 @@ def test_the_hubs_cache_is_used_as_it_lies(folders, own_caches):
     assert np.array_equal(alone.values, pinned.values)
 
 
+def test_a_pickle_that_changed_is_another_one(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"one")
+    before = held_of("x", str(tmp_path), "someone/net")
+    assert held_of("x", str(tmp_path), "someone/net") == before
+    (tmp_path / "pytorch_model.bin").write_bytes(b"other")
+    assert held_of("x", str(tmp_path), "someone/net") != before
+
+
 def test_without_the_packages(monkeypatch):
     import importlib.util
 
@@ -151,6 +160,7 @@ def test_without_the_packages(monkeypatch):
     ("given", "problem"),
     [
         ({"precision": "int4"}, "unknown precision"),
+        ({"precision": "fp16"}, "precision = 'fp16': is for a GPU"),
         ({"position": "other"}, "unknown position"),
         ({"batch": 0}, "batch = 0: is below 1"),
         ({"size": 0}, "size = 0: is no size"),
@@ -165,7 +175,7 @@ def test_parameters_out_of_range(given, problem, unchecked):
 
 def test_every_entry_says_what_it_needs():
     mono = [e for e in ENTRIES if e.target.partition(":")[0].endswith((".mono", ".prompted"))]
-    assert len(mono) == 26
+    assert len(mono) == 25
     for e in mono:
         assert e.task == "mono" and e.hub is not None and e.hub.megabytes and e.side, e.name
         relative = e.name.startswith(("dpt", "depth-anything")) and "metric" not in e.name

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from fathom.catalog import Entry
 from fathom.core import Depth, InputError, RelativeDepth, SparseDepth, View
 from fathom.core.mono import MonoAnswer
 from fathom.core.options import option
+from fathom.workflows.depth_mono import Job, MonoOptions
+from fathom.workflows.mono_anchors import AlignOptions
+from fathom.workflows.mono_camera import CameraOptions
 
 NEAR, FAR = 0.45, 0.05  # inverse metres of white above black, and of black
 CALLS: list[int] = []
@@ -75,9 +79,35 @@ def scene(height: int = 48, width: int = 64, code: int = 0) -> np.ndarray:
     return np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2)
 
 
+H, W = 48, 64
+TRUTH = depth_of(scene()[..., 0].astype(np.float32) / 255)
+"""Metres of `scene`."""
+RELATIVE = RelativeDepth(scene()[..., 0].astype(np.float32) / 255, "affine_inverse")
+"""What `Seer` says of it."""
+
+
 def use(monkeypatch, *, clip: bool = False) -> None:
     """Puts `seer` into the catalog for one test."""
     entry = Entry("seer", f"{__name__}:Seer", "mono", "a model for tests", clip=clip)
     others = [e for e in catalog.ENTRIES if e.name != "seer"]
     monkeypatch.setattr(catalog, "ENTRIES", (*others, entry))
     CALLS.clear()
+
+
+def job(align=None, camera=None, **options) -> Job:
+    """What `fathom depth --method seer` was asked for; kind, size, focal: of `Seer`."""
+    own = {k: options.pop(k) for k in ("kind", "size", "focal") if k in options}
+    chosen = {"save": ("npy", "ply"), **options}
+    return Job(
+        MonoOptions("seer", parameters=own, **chosen),
+        CameraOptions(**(camera or {})),
+        AlignOptions(**(align or {})),
+    )
+
+
+def points(folder: Path, rows: slice = slice(4, 48, 9)) -> Path:
+    """A file of LiDAR points that see what `scene` shows."""
+    at = [(x, y) for y in range(H)[rows] for x in range(3, W, 11)]
+    table = np.array([(x, y, TRUTH[y, x]) for x, y in at])
+    np.savetxt(folder / "lidar.txt", table)
+    return folder / "lidar.txt"

@@ -57,11 +57,20 @@ def write_model(path, *, disparity="evidence", channel=0, add=0.0, sure=1, right
     return path
 
 
-def ship(home, name, **how):
-    """A folder of a shipped model of that name below `home`, with a stand-in for its net."""
+def ship(home, name, int8=None, **how):
+    """A folder of a shipped model of that name below `home`, with a stand-in for its net. int8: how
+    the stand-in for its net in 8 bits is made, where it has one."""
     folder = home / name
     folder.mkdir(parents=True)
-    write_model(folder / weights.MODEL, right=name == "fathom-s", **how)
+    right = name == "fathom-s"
+    write_model(folder / weights.MODEL, right=right, **how)
+    if int8 is not None:
+        from fathom.runtime.with_openvino import openvino
+
+        graph = openvino().Core().read_model(write_model(folder / "x.onnx", right=right, **int8))
+        for note, value in NOTES.items():
+            graph.set_rt_info(value, ["fathom", note.removeprefix("fathom.")])
+        openvino().save_model(graph, folder / weights.MODEL_INT8, compress_to_fp16=False)
     (folder / weights.WEIGHTS).write_bytes(b"stand-in")
     card = weights.make_card(folder, name, "Apache-2.0", divisor=32, max_disparity=192)
     (folder / weights.CARD).write_text(json.dumps(card))

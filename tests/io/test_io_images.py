@@ -310,6 +310,26 @@ class TestRefused:
         struct.pack_into("<I", more, where + 2 + 12 * 8 + 8, 8)
         self.damaged(tmp_path, bytes(more), "1 data blocks and 2 sizes")
 
+    def test_a_tiff_of_several_pages(self, tmp_path):
+        from PIL import Image
+
+        page, small = Image.new("RGB", (9, 7)), Image.new("RGB", (4, 3))
+        many, one, bad = tmp_path / "many.tif", tmp_path / "one.tif", tmp_path / "bad.tif"
+        page.save(many, save_all=True, append_images=[page, page])
+        with pytest.raises(InputError, match="is a TIFF of 3 pages; expected one image; save the"):
+            read_image(many)
+        small.encoderinfo = {"tiffinfo": {254: 1}}  # a preview, as cameras put beside
+        page.save(one, save_all=True, append_images=[small])
+        assert read_image(one).shape == (7, 9, 3)
+        page.save(bad)
+        data = bytearray(bad.read_bytes())
+        place = int.from_bytes(data[4:8], "little")
+        count = int.from_bytes(data[place : place + 2], "little")
+        for beyond in (len(data) + 100, place):  # no page there, and the same one again
+            struct.pack_into("<I", data, place + 2 + 12 * count, beyond)
+            bad.write_bytes(data)
+            assert read_image(bad).shape == (7, 9, 3)
+
     def test_tiff_in_a_tile(self, tmp_path):
         tile = np.pad(RGB, ((0, 48 - HEIGHT), (0, 64 - WIDTH), (0, 0)))
         size = {"t256": WIDTH, "t257": HEIGHT}

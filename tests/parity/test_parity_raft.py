@@ -4,7 +4,8 @@ The units turn rounding errors into more of them from one iteration to the next:
 net in float64 differs from their float32 by up to 5e-4 of the spread (realtime). With the shared
 backbone ours is 2.3e-4 away at the samples and 2.0e-3 over the whole output (16 of 131,072 pixels
 above 1e-3); the authors' own code, run on the machine of that measurement, is 2.5e-3 from what it
-had given on the one of the references (126 pixels), and 1.0e-3 in float64: docs/networks.md.
+had given on the one of the references (126 pixels). In float64 both are 1.0e-3 from it, at one
+pixel: so far the stored output itself is from exact arithmetic. See docs/networks.md.
 """
 
 from dataclasses import replace
@@ -92,3 +93,19 @@ def test_all_disparities(run, shared):
     with np.load(shared / "parity" / f"{case.name}.npz") as file:
         off = np.abs(-full.numpy() - file["out/flow_up"]) > 1e-3 * case.outputs["flow_up"].std
     assert off.mean() < 1e-3
+
+
+@pytest.mark.slow
+def test_in_float64_the_shared_backbone_leaves_what_the_stored_output_rounded(shared, monkeypatch):
+    case = parity.case("raft_stereo_sharedbackbone")
+    build, correlation, _ = CASES[case.name]
+    config = replace(build().config, correlation=correlation, iterations=case.iterations)
+    net = RaftStereo(config).eval()
+    net.load_state_dict(convert(parity.state(case)), strict=True)
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # positions and flows, too
+    with torch.inference_mode():
+        full = net.double()(*(image.double() for image in parity.inputs(case))).disparities[0]
+    with np.load(shared / "parity" / f"{case.name}.npz") as file:
+        off = np.abs(-full.numpy() - file["out/flow_up"]) / case.outputs["flow_up"].std
+    assert (off > 1e-3).sum() <= 1 and off.max() < 1.1e-3  # the authors' in float64: 1, 1.0e-3
+    assert np.sqrt((off**2).mean()) < 4.5e-5

@@ -156,6 +156,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         },
         "someone/words": {"config.json": b'{"model_type": "bert"}', "model.safetensors": b"words"},
         "someone/pickles": {"config.json": b'{"model_type": "dpt"}', "pytorch_model.bin": b"x"},
+        "someone/shards": {"config.json": b'{"model_type": "dpt"}', "pytorch_model-1.bin": b"x"},
         "someone/painter": {
             "model_index.json": b'{"_class_name": "StableDiffusionPipeline"}',
             "unet/config.json": b'{"in_channels": 4}', "unet/model.safetensors": b"gigabytes",
@@ -236,6 +237,10 @@ def test_fetching(cache, server):
     assert folder == cached(Address("someone/net")) == cached(Address("someone/net", COMMIT))
     assert (folder / "model.safetensors").read_bytes() == b"tensors"
     assert sorted(Server.asked) == ["config.json", "model.safetensors"]  # and no pickle
+    assert not any("pickle" in line for line in said)
+    old = fetch(Address("someone/pickles"), said.append)
+    assert old == cached(Address("someone/pickles")) and (old / "pytorch_model.bin").is_file()
+    assert "opened in a process without network" in "".join(said)
     assert said and "someone/net" in said[0]
 
 
@@ -281,7 +286,7 @@ def test_a_branch_stays_what_it_was_until_somebody_asks(cache, server, monkeypat
 
 
 def test_results_tell_which_commit_was_used(cache, tmp_path):
-    from fathom.catalog import entry, settings
+    from fathom.catalog import ENTRIES, settings
     from fathom.combine.mono import Mono
 
     folder = snapshot(cache)
@@ -289,7 +294,7 @@ def test_results_tell_which_commit_was_used(cache, tmp_path):
     assert used == {"repository": "someone/net", "commit": COMMIT}
     assert settings(Mono(weights=str(folder)))["weights_used"] == used
     assert "weights_used" not in settings(Mono())  # nothing is there
-    assert entry("depth-anything-v2-large").hub.pinned and not entry("depth-pro").hub.pinned
+    assert all(e.hub.pinned for e in ENTRIES if e.hub is not None)
 
 
 def test_which_files_a_model_is_loaded_from():
@@ -305,6 +310,10 @@ def test_which_files_a_model_is_loaded_from():
         "config.json", "model.fp16.safetensors",
     ]  # fmt: skip
     assert wanted_files(["model.ema.safetensors", "sub/model.safetensors"]) == []
+    pickled = ["pytorch_model.bin", "other.bin", "sub/pytorch_model.bin"]
+    assert wanted_files(pickled) == pickled[:1]  # only where nothing else has the tensors
+    assert wanted_files([*pickled, "model.safetensors"]) == ["model.safetensors"]
+    assert wanted_files(pickled, ["sub"]) == []
 
 
 @needs_hub
@@ -316,7 +325,7 @@ def test_which_files_a_model_is_loaded_from():
         ("someone/gated", "main", "accept it at https://huggingface.co/someone/gated"),
         ("someone/words", "main", "is no depth model, but bert"),
         ("someone/painter", "main", "is no depth model, but StableDiffusionPipeline with 4 chan"),
-        ("someone/pickles", "main", "no model whose weights are safetensors"),
+        ("someone/shards", "main", "has no weights of a model; expected config.json and"),
     ],
 )
 def test_what_cannot_be_fetched_is_one_line(cache, server, repo, revision, problem):
@@ -363,8 +372,8 @@ def test_by_the_command(cache, server, monkeypatch, capsys):
     from fathom.workflows.weights_hub import hub_target
 
     monkeypatch.setattr(weights_known, "_PACKAGES", ())  # no other nets need be looked at
-    named = hub_target("depth-pro")
-    assert named is not None and named[1] == Address("apple/DepthPro-hf")
+    named = hub_target("prompt-depth-anything-small")
+    assert named is not None and named[1].repo == "depth-anything/prompt-depth-anything-vits-hf"
     assert hub_target("https://someone/net") is None and hub_target("psmnet") is None
     assert run(["add", f"someone/net@{COMMIT}"]) == 0
     assert "fetched someone/net" in capsys.readouterr().out

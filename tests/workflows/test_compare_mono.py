@@ -351,6 +351,22 @@ def test_without_truth_maps_are_aligned_to_stereo_and_shown(tmp_path):
     assert "RANSAC" in done.info["methods"]["inverse"]["aligned"]
 
 
+def test_what_can_be_aligned_to_nothing_is_refused_before_it_runs(tmp_path, monkeypatch):
+    blank = frame_of(StereoSample(sample().pair, None, {}, "no truth"))
+    loose = frame_of(StereoSample(sample(None).pair, None, {}, "no truth and no rig"))
+    ran, run = [], Fake.__call__
+    monkeypatch.setattr(Fake, "__call__", lambda m, view: ran.append(m.kind) or run(m, view))
+    for frame, kind, metric in ((blank, "inverse", False), (loose, "metric", False),
+                                (blank, "metric", True)):  # fmt: skip
+        options = CompareMonoOptions(mono=(kind,), align_metric=metric)
+        with pytest.raises(InputError, match="is relative, and there is nothing to align it to"):
+            compare_mono(frames(frame), tmp_path / "out", options)
+    assert not ran
+    options = CompareMonoOptions(mono=("metric", "inverse"), pictures=0)
+    done = compare_mono(frames(blank), tmp_path / "out", options)
+    assert done.exit_code == 1 and set(ran) == {"metric"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

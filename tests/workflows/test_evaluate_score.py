@@ -446,6 +446,8 @@ def test_files_that_are_no_maps(tmp_path):
     np.save(tmp_path / "d.npy", np.array([{}]), allow_pickle=True)
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "e.tiff")
     (tmp_path / "f.tiff").write_bytes(b"II*\x00\x08\x00\x00\x00broken")
+    page = Image.fromarray(np.ones((4, 4), np.float32))
+    page.save(tmp_path / "g.tiff", save_all=True, append_images=[page])
     (tmp_path / "g.pfm").write_text("hello, this is text")
     for name, message in {
         "a.npy": "no map of numbers",
@@ -454,6 +456,7 @@ def test_files_that_are_no_maps(tmp_path):
         "d.npy": "objects",
         "e.tiff": "looks like a picture",
         "f.tiff": "cannot be read",
+        "g.tiff": "a TIFF of 2 pages",
         "g.pfm": "no PFM",
         "none.pfm": "does not exist",
     }.items():

@@ -6,7 +6,7 @@ It stands here and not in `combine`, for only the catalog knows methods by their
 import inspect
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from fathom.combine.fuse import Fused, FuseSettings, Fusion
 from fathom.core.errors import UsageError
@@ -50,16 +50,16 @@ class MonoStereo:
 
     def __post_init__(self) -> None:
         FuseSettings(self.sure, self.local, self.margin)
-        for name, task in (("stereo", "stereo"), ("mono", "mono")):
-            self._check(name, task)
+        self._check("stereo")
+        self._check("mono")
 
-    def _check(self, name: str, task: str) -> None:
+    def _check(self, task: Literal["stereo", "mono"]) -> None:
         from fathom.catalog import entry
 
-        found = entry(getattr(self, name))
+        found = entry(getattr(self, task), task)
         if found.task != task or found.target == _TARGET:
             raise UsageError(
-                "is of another kind", field=name, value=found.name,
+                "is of another kind", field=task, value=found.name,
                 expected=f"a method of the task {task}, see: fathom models",
             )  # fmt: skip
 

@@ -1,9 +1,8 @@
 """Depth from one image: networks that run through transformers, and Monodepth2 of our own.
 
 Licences and sizes are those of the hub's pages of the repositories. Commits are those seen there,
-or pinned by public code that runs the model; where none was to be seen, the revision is "main" (or
-the pull request that holds safetensors), `Hub.pinned` says so, and what is fetched first is held
-(`fathom.published.hub_held`).
+or pinned by public code that names or runs the model; a model of which none was to be seen is not
+listed, and can be named by its repository (`--weights owner/name@COMMIT`).
 """
 
 from fathom.catalog.record import Entry, Hub, Parameter
@@ -101,19 +100,18 @@ def _zoe(name: str, commit: str, what: str) -> Entry:
     return _entry(name, "zoedepth", hub, 384, what, _MIDAS, own=("size", "flip"))
 
 
-def _prompted(size: str, vit: str, megabytes: int) -> Entry:
+def _prompted() -> Entry:
+    repo = "depth-anything/prompt-depth-anything-vits-hf"
+    commit = "6f3768a5383d95a904ec00d2a7ca3bd186f8797e"
     return Entry(
-        f"prompt-depth-anything-{size}",
+        "prompt-depth-anything-small",
         "fathom.combine.prompted:PromptedMono",
         "mono",
-        f"Prompt Depth Anything (CVPR 2025), {size}: refines LiDAR's depth; called with a prompt",
+        "Prompt Depth Anything (CVPR 2025), small: refines LiDAR's depth; called with a prompt",
         extra="mono",
         licence="Apache-2.0; weights: Apache-2.0",
-        preset=(
-            ("model", f"prompt-depth-anything-{size}"),
-            ("hub", f"depth-anything/prompt-depth-anything-{vit}-hf"),
-        ),
-        hub=Hub(f"depth-anything/prompt-depth-anything-{vit}-hf", "main", megabytes),
+        preset=(("model", "prompt-depth-anything-small"), ("hub", f"{repo}@{commit}")),
+        hub=Hub(repo, commit, 100),
         side=756,
     )
 
@@ -151,7 +149,8 @@ MONO: tuple[Entry, ...] = (
         "MiDaS 3.0, DPT with ViT-L (ICCV 2021): inverse depth, image squeezed to a square",
     ),
     _dpt(
-        "dpt-hybrid", "dpt-hybrid-midas", "refs/pr/5", 490, 384,
+        # this commit has pytorch_model.bin alone
+        "dpt-hybrid", "dpt-hybrid-midas", "11eaf7a1cf4bd70740697dbc216f98980c0aeb03", 490, 384,
         "MiDaS 3.0, DPT hybrid of ResNet-50 and ViT-B: inverse depth, a third of the weights",
     ),
     _dpt(
@@ -185,14 +184,13 @@ MONO: tuple[Entry, ...] = (
     _entry(
         "depth-pro",
         "depth_pro",
-        Hub("apple/DepthPro-hf", "main", 1900),
+        Hub("apple/DepthPro-hf", "de816c8ce7168afcb231f96d501d72b869d0beda", 1900),
         1536,
         "Depth Pro (ICLR 2025): metres and the focal length of any photograph; slow, fine edges",
         "Apple sample code; weights: Apple AMLR, research only",
         own=(),
     ),
-    _prompted("small", "vits", 100),
-    _prompted("large", "vitl", 1360),
+    _prompted(),
     _entry(
         "glpn-nyu", "glpn",
         Hub("vinvino02/glpn-nyu", "cb8ce03174424af9a3315da175ead88667f0578c", 245),
@@ -200,7 +198,8 @@ MONO: tuple[Entry, ...] = (
         "GLPN (2022): metres in rooms, trained on NYU Depth V2; light", "Apache-2.0",
     ),
     _entry(
-        "glpn-kitti", "glpn", Hub("vinvino02/glpn-kitti", "main", 245), 352,
+        "glpn-kitti", "glpn",
+        Hub("vinvino02/glpn-kitti", "e9e84852cb27aa6347db0f98bf86e296505ac014", 245), 352,
         "GLPN: metres on roads, trained on KITTI; light", "Apache-2.0",
     ),
 )  # fmt: skip

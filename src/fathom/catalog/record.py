@@ -11,7 +11,7 @@ from fathom.weights import is_shipped
 
 Task = Literal["stereo", "mono", "refine"]
 Parameter = int | float | str | bool | None
-State = Literal["ready", "install", "missing", "download", "convert"]
+State = Literal["ready", "install", "missing", "download", "convert", "train"]
 _RUNTIMES = ("openvino", "onnxruntime")
 _PACKAGES = {
     "mono": ("torch", "transformers", "huggingface_hub"),
@@ -22,12 +22,12 @@ _PACKAGES = {
 
 @dataclass(frozen=True)
 class Hub:
-    """Where weights lie on the hub. repo: "owner/name". revision: the commit that is meant, or a
-    branch where it is not known. megabytes: of the download, 0 where it is not known; half: in half
+    """Where weights lie on the hub. repo: "owner/name". revision: the commit that is meant.
+    megabytes: of the download, 0 where it is not known; half: in half
     precision, 0 where it has none."""
 
     repo: str
-    revision: str = "main"
+    revision: str
     megabytes: int = 0
     half: int = 0
 
@@ -72,8 +72,8 @@ class Entry:
     def state(self) -> State:
         """Whether it runs at once ("ready"), wants a runtime to be installed ("install"), or its
         shipped weights are not in this installation ("missing"), or its authors' weights must be
-        converted first ("convert"), or be fetched from the hub ("download"). Nothing is imported
-        for that but what looks at files."""
+        converted first ("convert"), or were never published ("train"), or must be fetched from the
+        hub ("download"). Nothing is imported for that but what looks at files."""
         if self.hub is not None:
             return _of_hub(self.weights or self.name, self.extra, self.hub)
         if not self.weights:
@@ -102,12 +102,16 @@ class Entry:
 
 
 def _kept(weights: str) -> State:
-    """Whether torch is installed and converted weights are kept under that name."""
+    """Whether torch is installed and converted weights are kept under that name; else whether there
+    are any that could be converted."""
     if importlib.util.find_spec("torch") is None:
         return "install"
+    from fathom.published.record import none_published
     from fathom.published.store import has_weights
 
-    return "ready" if has_weights(weights) else "convert"
+    if has_weights(weights):
+        return "ready"
+    return "convert" if none_published(weights) is None else "train"
 
 
 def _of_hub(name: str, extra: str, hub: Hub) -> State:

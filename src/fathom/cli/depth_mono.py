@@ -42,6 +42,11 @@ def run_mono(words: list[str], method: str) -> int:
     """Parses `words`, runs the job for images, prints what came out; returns the exit code."""
     parser = mono_parser(method)
     _refuse_stereo_flags(words, parser, method)
+    if sum(word.split("=")[0] == "--known-size" for word in words) > 1:
+        raise UsageError(
+            "is given twice, and the last alone would count", field="known-size",
+            expected='one flag, objects separated by ";": "10,10,20,20=0.3m;90,40,9,9=0.3m"',
+        )  # fmt: skip
     arguments = parser.parse_args(words)
     job = job_of(arguments, method)
     if arguments.image is None:
@@ -154,7 +159,8 @@ def _show(info: dict[str, Any]) -> None:
     result, size, seconds = info["result"], info["size"], info["seconds"]
     print(
         f"{info['title']}: {size['width']}x{size['height']}, estimated in "
-        f"{seconds['estimate']:.2f} s (all {sum(seconds.values()):.2f} s)"
+        f"{seconds['estimate']:.2f} s, model loaded in {seconds['load']:.2f} s "
+        f"(all {sum(seconds.values()):.2f} s)"
     )
     print(f"known {percent(result['share_known'])}; {info['answer']['meaning']}")
     if result["depth_m"] is not None:

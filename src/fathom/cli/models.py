@@ -10,6 +10,7 @@ _HELP = {
     "install": "run: pip install 'fathom-depth[{extras}]'",
     "convert": "convert the authors' weights first: fathom weights --help",
     "download": "weights on the hub; to fetch them: fathom weights add NAME",
+    "train": "of these nets no weights were published: train one (experiments/), --weights FILE",
     "missing": "the weights of these methods are not in this installation: give --weights FILE",
 }
 
@@ -38,12 +39,6 @@ def run(words: list[str]) -> int:
     for state in sorted({e.state for e in entries()} & set(_HELP)):
         extras = ",".join(sorted({e.extra or "openvino" for e in entries() if e.state == state}))
         say(f"{state}: {_HELP[state].format(extras=extras)}")
-    loose = [e.name for e in entries() if e.hub is not None and not e.hub.pinned]
-    if loose:
-        say(
-            f"no commit known: {', '.join(loose)}; each is held at the one that `fathom weights "
-            "add` fetches first, which result.json names"
-        )
     return 0
 
 

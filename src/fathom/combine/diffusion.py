@@ -96,6 +96,14 @@ class Marigold:
         """Where they are, by `origin_of`. Raises `InputError` if they are not there."""
         return origin_of(_folder(self))
 
+    def prepare(self) -> None:
+        """Loads libraries and weights, which the first call would do. Raises as `answers`."""
+        self._pipeline()
+
+    def _pipeline(self) -> Any:
+        folder = _folder(self)
+        return _marigold(folder, _stamp(folder), self.device, self.precision, self.zeros)
+
     def answers(self, views: Sequence[View], /) -> list[MonoAnswer]:
         """Depth of each view; those of one size that follow each other share batches.
 
@@ -106,7 +114,6 @@ class Marigold:
         if not views:
             return []
         _check_views(views)
-        folder = _folder(self)
         from fathom.nets.adapter import torch_threads
         from fathom.nets.mono.marigold import Sampling, ambiguity_of, sample
 
@@ -114,8 +121,8 @@ class Marigold:
             self.steps, self.ensemble, self.size, self.seed, self.batch, zeros=self.zeros
         )
         found: list[MonoAnswer] = []
+        pipeline = self._pipeline()
         with torch_threads(self.threads):
-            pipeline = _marigold(folder, _stamp(folder), self.device, self.precision, self.zeros)
             ambiguity = ambiguity_of(pipeline)
             for some in batches(views, self.batch):
                 for answer in sample(pipeline, [view.rgb8 for view in some], how):
@@ -184,6 +191,18 @@ class DepthCrafter:
         base = {} if has_all_parts(folder) else {"base": origin_of(_base_of(self.base))}
         return {**origin_of(folder), **base}
 
+    def prepare(self) -> None:
+        """Loads libraries and weights, which the first call would do. Raises as `answers`."""
+        self._parts()
+
+    def _parts(self) -> Any:
+        folder = _folder(self)
+        from fathom.nets.mono.depthcrafter import has_all_parts
+
+        base = folder if has_all_parts(folder) else _base_of(self.base)
+        stamps = _stamp(folder), _stamp(base)
+        return _crafter(folder, base, stamps, self.device, self.precision)
+
     def answers(
         self, views: Sequence[View], /, progress: Callable[[int, int], None] = lambda *_: None
     ) -> list[MonoAnswer]:
@@ -205,11 +224,10 @@ class DepthCrafter:
                 value="{}x{}".format(*views[other].size),
                 expected="{}x{}".format(*views[0].size),
             )  # fmt: skip
-        folder = _folder(self)
+        parts = self._parts()
         from fathom.nets.adapter import torch_threads
-        from fathom.nets.mono.depthcrafter import Crafting, craft, has_all_parts
+        from fathom.nets.mono.depthcrafter import Crafting, craft
 
-        base = folder if has_all_parts(folder) else _base_of(self.base)
         limit = self.memory_limit
         if limit is None and self.device == "cpu" and (there := available_memory()) is not None:
             limit = there * 8 // 10
@@ -217,8 +235,6 @@ class DepthCrafter:
             self.steps, self.window, self.overlap, self.size, self.chunk, self.seed, limit
         )
         with torch_threads(self.threads):
-            stamps = _stamp(folder), _stamp(base)
-            parts = _crafter(folder, base, stamps, self.device, self.precision)
             maps = craft(parts, [v.rgb8 for v in views], how, progress)
         return [MonoAnswer(_relative(values, "affine_inverse")) for values in maps]
 

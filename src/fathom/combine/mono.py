@@ -21,6 +21,7 @@ from fathom.core.mono import MonoAnswer
 from fathom.core.options import option
 from fathom.core.pair import View
 from fathom.published.hub import Address, address, folder_of, origin_of
+from fathom.published.hub_files import PICKLE
 from fathom.published.store import SUFFIX, kept_paths
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -88,15 +89,11 @@ class Mono:
         """Where they are, by `origin_of`. Raises `InputError` if they are not there."""
         return origin_of(Path(held_of(self.model, self.weights, self.hub)[0]))
 
-    def answers(self, views: Sequence[View], /) -> list[MonoAnswer]:
-        """The answer for each view, in their order; `batch` of one size go together. Depth Pro's
-        also has the focal length it estimates. Where a view has a camera, Depth Pro's metres use
-        that one's focal length instead, as its authors do.
+    def prepare(self) -> None:
+        """Loads libraries and weights, which the first call would do. Raises as a call."""
+        self._net()
 
-        Raises as a call.
-        """
-        if not views:
-            return []
+    def _net(self) -> Any:
         require_torch()
         net = load(
             held_of(self.model, self.weights, self.hub),
@@ -108,6 +105,18 @@ class Mono:
                 f"answers in {means[net.metric]}, and {self.model} in {means[not net.metric]}",
                 field="weights", value=self.weights, remedy="give the other --method for them",
             )  # fmt: skip
+        return net
+
+    def answers(self, views: Sequence[View], /) -> list[MonoAnswer]:
+        """The answer for each view, in their order; `batch` of one size go together. Depth Pro's
+        also has the focal length it estimates. Where a view has a camera, Depth Pro's metres use
+        that one's focal length instead, as its authors do.
+
+        Raises as a call.
+        """
+        if not views:
+            return []
+        net = self._net()
         from fathom.nets.adapter import torch_threads
         from fathom.nets.mono.pretrained import run_pretrained
 
@@ -127,10 +136,16 @@ class Mono:
 
 
 def check_choices(precision: str, device: str, batch: int) -> None:
-    """Raises `UsageError` for a precision, a device or a batch that cannot be meant."""
+    """Raises `UsageError` for a precision, a device or a batch that cannot be meant, or not
+    together."""
     if precision not in _PRECISIONS:
         raise unknown_name("precision", str(precision), list(_PRECISIONS))
     check_engine(device, None)
+    if precision == "fp16" and device == "cpu":
+        raise UsageError(
+            "is for a GPU", field="precision", value=precision, expected="fp32 or bf16 on the CPU",
+            remedy="give device cuda, or leave it out",
+        )  # fmt: skip
     if batch < 1:
         raise UsageError("is below 1", field="batch", value=batch, expected="1 or more")
 
@@ -176,7 +191,7 @@ def held_of(model: str, weights: str | None, hub: str) -> Held:
     if kept is not None:
         return str(kept), (_stamp(kept),)
     folder = folder_of(weights, address(hub) or Address(hub), model)
-    files = sorted([*folder.glob("*.json"), *folder.glob(f"*{SUFFIX}")])
+    files = sorted(p for kind in ("*.json", f"*{SUFFIX}", PICKLE) for p in folder.glob(kind))
     return str(folder), tuple(_stamp(path) for path in files)
 
 

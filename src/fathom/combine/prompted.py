@@ -6,7 +6,7 @@ CVPR 2025.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -54,6 +54,15 @@ class PromptedMono:
         """Where they are, by `origin_of`. Raises `InputError` if they are not there."""
         return origin_of(Path(held_of(self.model, self.weights, self.hub)[0]))
 
+    def prepare(self) -> None:
+        """Loads libraries and weights, which the first call would do. Raises as a call."""
+        self._net()
+
+    def _net(self) -> Any:
+        require_torch()
+        place = held_of(self.model, self.weights, self.hub)
+        return load(place, self.model, "prompt_depth_anything", self.device, self.position)
+
     def __call__(self, view: View, prompt: Depth | SparseDepth | None = None, /) -> Depth:
         """Depth in metres of the view's size.
 
@@ -69,10 +78,8 @@ class PromptedMono:
                 expected="--align FILE, or a Depth map or SparseDepth as second argument",
                 remedy="for an image alone take depth-anything-v2-metric-indoor-small",
             )  # fmt: skip
-        require_torch()
         coarse = prompt_map(prompt, view.shape)
-        place = held_of(self.model, self.weights, self.hub)
-        net = load(place, self.model, "prompt_depth_anything", self.device, self.position)
+        net = self._net()
         from fathom.nets.mono.pretrained import run_pretrained
 
         made = run_pretrained(

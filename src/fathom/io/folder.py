@@ -80,25 +80,33 @@ def check_result_folder(path: PathLike, names: Iterable[str]) -> None:
     with os_errors(path, target):
         _check_kind(path, target)
         _recover(target)
-        exists = target
-        while not exists.exists():
-            exists = exists.parent
-        if not exists.is_dir():
-            raise ResourceError(
-                "cannot be created: a file stands where a folder is needed",
-                file=path,
-                field="parent",
-                value=str(exists),
-                remedy="choose another folder",
-            )
-        if not os.access(exists, os.W_OK | os.X_OK):
-            raise ResourceError(
-                "cannot be written: permission denied",
-                file=path,
-                remedy="change the permission or choose another folder",
-            )
-        if exists == target:
+        if require_writable(path) == target:
             _check_foreign(path, target, names)
+
+
+def require_writable(path: PathLike) -> Path:
+    """The folder `path`, or the one of its parents that is there.
+
+    Raises `ResourceError` if that is a file, or nothing can be written in it. Creates nothing.
+    """
+    exists = resolve(path)
+    while not exists.exists():
+        exists = exists.parent
+    if not exists.is_dir():
+        raise ResourceError(
+            "cannot be created: a file stands where a folder is needed",
+            file=path,
+            field="parent",
+            value=str(exists),
+            remedy="choose another folder",
+        )
+    if not os.access(exists, os.W_OK | os.X_OK):
+        raise ResourceError(
+            "cannot be written: permission denied",
+            file=path,
+            remedy="change the permission or choose another folder",
+        )
+    return exists
 
 
 def earlier_files(folder: Path) -> frozenset[str]:

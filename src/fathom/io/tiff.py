@@ -1,9 +1,10 @@
-"""The first image of a classic TIFF: size, sample type, and whether its data lie in the file.
+"""The one image of a classic TIFF: size, sample type, and whether its data lie in the file.
 
 Adobe, TIFF revision 6.0 (1992), sections 2 and 8.
 """
 
 import struct
+from contextlib import suppress
 
 import numpy as np
 
@@ -15,18 +16,27 @@ _STRIPS, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _SAMPLE_FORMAT = 322, 323, 324, 325, 339
 _USED = frozenset((*range(256, 260), 262, 273, 277, 278, 279, 284, *range(322, 326), 339))
 _ORIENTATION = 274
+_SUBFILE, _OLD_SUBFILE = 254, 255
+_PREVIEW_OR_MASK, _OLD_PREVIEW = 0b101, 2
+_MOST_PAGES = 1000
 _TYPES = {1: "u1", 3: "u2", 4: "u4"}
 _READABLE_BITS = (1, 2, 4, 8, 10, 12, 14, 16)
 
 
 def tiff_header(source: Source) -> Header:
-    """The `Header` of a TIFF's first image.
+    """The `Header` of a TIFF's image.
 
-    Raises `InputError` for damaged directories, data beyond the file's end, and sample types that
-    are no image of 8 or 16 bits (float, signed, 32 bit).
+    Raises `InputError` for damaged directories, data beyond the file's end, sample types that are
+    no image of 8 or 16 bits (float, signed, 32 bit), and several pages.
     """
     order = "<" if source.at(0, 1) == b"I" else ">"
     tags = _directory(source, order)
+    pages = _pages(source, order)
+    if pages > 1:
+        raise InputError(
+            f"is a TIFF of {pages} pages", expected="one image",
+            remedy="save the page that is meant as PNG, or its pages as PNG into a folder",
+        )  # fmt: skip
     width, height = _one(tags, _WIDTH, 0), _one(tags, _HEIGHT, 0)
     bits, channels = _one(tags, _BITS, 1), _one(tags, _SAMPLES, 1)
     kind = {1: "integer", 2: "signed", 3: "float"}.get(_one(tags, _SAMPLE_FORMAT, 1), "unknown")
@@ -96,6 +106,33 @@ def _directory(source: Source, order: str) -> Tags:
         data = entry[8 : 8 + length] if length <= 4 else source.at(where, length)
         tags[tag] = np.frombuffer(data, dtype).astype(np.int64)
     return tags
+
+
+def _pages(source: Source, order: str) -> int:
+    """How many images it holds, previews and masks not counted. A directory beyond the file's end
+    counts as none: decoders of one image do not look for it."""
+    pages, seen = 0, set[int]()
+    place = int(np.frombuffer(source.at(4, 4), order + "u4")[0])
+    with suppress(InputError):
+        while place and place not in seen and len(seen) < _MOST_PAGES:
+            seen.add(place)
+            count = int(np.frombuffer(source.at(place, 2), order + "u2")[0])
+            entries = source.at(place + 2, 12 * count + 4)
+            pages += not _is_beside(entries[:-4], order)
+            place = int(np.frombuffer(entries[-4:], order + "u4")[0])
+    return pages
+
+
+def _is_beside(entries: bytes, order: str) -> bool:
+    """Whether a directory says that its image is another's preview in less pixels, or its mask."""
+    rows = np.frombuffer(entries, order + "u2").reshape(-1, 6)  # tag, type, count, value
+    by_tag = {int(row[0]): row for row in rows[np.isin(rows[:, 0], (_SUBFILE, _OLD_SUBFILE))]}
+    for tag, row in by_tag.items():
+        long = int(row[1]) == 4
+        value = int(row[4:].view(order + "u4")[0]) if long else int(row[4])
+        if value & _PREVIEW_OR_MASK if tag == _SUBFILE else value == _OLD_PREVIEW:
+            return True
+    return False
 
 
 def _one(tags: Tags, tag: int, default: int) -> int:

@@ -20,7 +20,13 @@ from pathlib import Path
 from fathom.core.errors import FathomError, InputError, MissingExtraError, ResourceError, UsageError
 from fathom.io.files import resource_error
 from fathom.published.download import OFFLINE, is_offline
-from fathom.published.hub_files import TENSORS, parts_of_pipeline, wanted_files
+from fathom.published.hub_files import (
+    PICKLE,
+    TENSORS,
+    parts_of_pipeline,
+    pickle_in,
+    wanted_files,
+)
 from fathom.published.hub_held import COMMIT, held, hold
 
 _TENSORS = f"*{TENSORS}"
@@ -115,7 +121,9 @@ def is_whole(folder: Path) -> bool:
     with suppress(OSError, ValueError):
         if not any((folder / head).is_file() for head in _HEADS):
             return False
-        return _has_tensors(folder) if (folder / _HEADS[0]).is_file() else _has_parts(folder)
+        if (folder / _HEADS[0]).is_file():
+            return _has_tensors(folder) or pickle_in(folder) is not None
+        return _has_parts(folder)
     return False
 
 
@@ -192,13 +200,14 @@ def fetch(
     """Fetches a repository at a revision into the hub's cache; gives its folder there.
 
     Only configuration and safetensors are fetched, and of these what the model is loaded from: one
-    precision. half: in half precision, where the repository has both. What was got before an
-    interruption is used. A branch is held at the commit that it was when it was first fetched;
-    update: it is looked up anew, and held at what it is now.
+    precision; of a net that has no safetensors its pickle, which is not opened here. half: in half
+    precision, where the repository has both. What was got before an interruption is used. A branch
+    is held at the commit that it was when it was first fetched; update: it is looked up anew, and
+    held at what it is now.
 
     Raises `ResourceError` offline (FATHOM_OFFLINE, HF_HUB_OFFLINE), without a connection or without
     space; `InputError` for a repository or a revision that does not exist or may not be read, and
-    one that is no depth model or has no weights as safetensors; `MissingExtraError` without
+    one that is no depth model or has no weights; `MissingExtraError` without
     huggingface_hub.
     """
     if is_offline():
@@ -243,9 +252,11 @@ def fetch(
         raise _told(error, exact) from error
     if not is_whole(folder):
         raise InputError(
-            "has no model whose weights are safetensors", file=str(at),
-            expected="config.json and *.safetensors; a pickle is not opened from the hub",
+            "has no weights of a model", file=str(at),
+            expected=f"config.json and *{TENSORS}, or {PICKLE}",
         )  # fmt: skip
+    if pickle_in(folder) is not None:
+        notify(f"{PICKLE} is a pickle: opened in a process without network whenever it is loaded")
     if not COMMIT.fullmatch(at.revision) and folder.name != before:
         hold(cache_folder(), at.repo, at.revision, folder.name)
         notify(f"{at} is held at commit {folder.name} on this machine (--update: the newest)")

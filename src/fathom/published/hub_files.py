@@ -1,5 +1,8 @@
 """Which files of a repository of the hub a model is loaded from: one precision, and no programs.
 
+A pickle is taken only of a net whose tensors lie nowhere else, as some old repositories have them;
+it is opened as any foreign file is (`fathom.published.unpickle`).
+
 A repository may hold the same tensors in several precisions; diffusers names those that are not
 float32 by a variant: NAME.fp16.safetensors, or NAME.fp16-00001-of-00002.safetensors for shards
 (https://huggingface.co/docs/diffusers/using-diffusers/other-formats).
@@ -8,10 +11,12 @@ float32 by a variant: NAME.fp16.safetensors, or NAME.fp16-00001-of-00002.safeten
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 TENSORS = ".safetensors"
+PICKLE = "pytorch_model.bin"
+"""What transformers wrote before there were safetensors; one of several shards is not read."""
 _PLAIN = (".json", ".txt")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
 _HALF, _FULL = "fp16", ""
@@ -23,6 +28,12 @@ def parts_of_pipeline(index: Mapping[str, Any]) -> list[str]:
         name for name, kind in index.items()
         if isinstance(kind, list) and any(kind) and not name.startswith("_")
     ]  # fmt: skip
+
+
+def pickle_in(folder: Path) -> Path | None:
+    """The file of a net's tensors, where a folder has them as a pickle alone; else None."""
+    path = folder / PICKLE
+    return path if path.is_file() and not any(folder.glob(f"*{TENSORS}*")) else None
 
 
 def wanted_files(
@@ -44,6 +55,8 @@ def wanted_files(
         found += [n for n in of_place if n.endswith(_PLAIN) and variant_of(n) is None]
         variant = _first_variant(of_place, (_HALF, _FULL) if half else (_FULL, _HALF))
         found += [n for n in of_place if variant is not None and variant_of(n) == variant]
+        if parts is None and variant is None and PICKLE in of_place:
+            found.append(PICKLE)
     return sorted(set(found))
 
 

@@ -27,6 +27,7 @@ from fathom.workflows.compare_mono_align import (
     anchor_of_stereo,
     anchor_of_truth,
     placed,
+    require_anchor,
 )
 from fathom.workflows.compare_mono_clips import ClipAnswers
 from fathom.workflows.compare_mono_frames import Frame, Frames
@@ -268,17 +269,21 @@ class _Job:
         if task == "stereo" and frame.pair is None:
             raise UsageError("is a single view, and a stereo method needs a pair", field="frame")
         inputs = frame.pair if task == "stereo" else frame.view
+        known = entry(self.methods[label].name)
+        metric = self.options.align_metric
+        if task == "mono":
+            require_anchor(known.ambiguity, frame, anchor, align_metric=metric)
         if label not in self.warmed:
             self.warmed.add(label)
             _warm(estimator, frame, task)
-        if entry(self.methods[label].name).clip:
+        if known.clip:
             answer, seconds, memory = self.clips.answer(label, estimator, frame.view, index)
         else:
             answer, seconds, memory = clocked(estimator, inputs)
         if isinstance(answer, Disparity):
             for note in limits(answer):
                 self._note(name, f"{label}: {note}")
-        at = placed(answer, frame, anchor, align_metric=self.options.align_metric)
+        at = placed(answer, frame, anchor, align_metric=metric)
         if at.note:
             self._note(name, f"{label}: {at.note}")
         threshold = self.options.threshold

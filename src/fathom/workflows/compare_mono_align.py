@@ -98,7 +98,7 @@ def placed(
             "the method's map differs in size from the view", field="map", value=answer.shape,
             expected=str(frame.view.shape),
         )  # fmt: skip
-    blind = frame.pair is not None and frame.rig is None and frame.depth is None
+    blind = _is_blind(frame)
     if isinstance(answer, Disparity):
         if frame.rig is not None or frame.depth is None:
             return _of_disparity(answer, frame, "not aligned: pixels of the pair")
@@ -118,11 +118,29 @@ def placed(
             values = np.where(answer.values > 0, answer.values, np.float32(np.nan))
             relative = RelativeDepth(1 / values, "affine_inverse")
     if anchor is None:
-        raise InputError(
-            "is relative, and there is nothing to align it to", field="map",
-            remedy="give --truth, or a --stereo method",
-        )  # fmt: skip
+        raise _nothing_to_fit_to()
     return _fitted(relative, frame, anchor)
+
+
+def require_anchor(
+    ambiguity: Ambiguity | None, frame: Frame, anchor: Anchor | None, *, align_metric: bool = False
+) -> None:
+    """Raises what `placed` would raise of a one-view method's answer with nothing to fit it to;
+    before the method runs. ambiguity: that of its answers, None for metres."""
+    if anchor is None and (ambiguity is not None or align_metric or _is_blind(frame)):
+        raise _nothing_to_fit_to()
+
+
+def _nothing_to_fit_to() -> InputError:
+    return InputError(
+        "is relative, and there is nothing to align it to", field="map",
+        remedy="give --truth, or a --stereo method",
+    )  # fmt: skip
+
+
+def _is_blind(frame: Frame) -> bool:
+    """Whether metres say nothing about a frame's disparities: a pair without a calibration."""
+    return frame.pair is not None and frame.rig is None and frame.depth is None
 
 
 def _fitted(relative: RelativeDepth, frame: Frame, anchor: Anchor) -> Placed:

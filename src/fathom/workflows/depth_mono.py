@@ -22,6 +22,7 @@ from fathom.scene.cloud import CloudOptions
 from fathom.workflows.depth import SILENT, Listener, versions
 from fathom.workflows.mono_anchors import Aligned, AlignOptions, aligned, anchors_of
 from fathom.workflows.mono_camera import NO_CAMERA, CameraOptions, with_model_focal
+from fathom.workflows.mono_clock import Clock
 from fathom.workflows.mono_load import LoadedImage, load_image
 from fathom.workflows.mono_outputs import MONO_OUTPUTS, MonoEstimate, mono_cloud
 from fathom.workflows.outputs import chosen_of, file_names, write_outputs
@@ -153,10 +154,10 @@ def depth_of_image(
     require_writable(files, out, job)
     loaded = load_image(files.left, files.name, job.camera)
     estimator = job.options.estimator()
-    start = time.perf_counter()
-    anchors = job.align.file_of(files.name, 0, 1)
-    answer = answer_of(estimator, loaded, job, anchors)
-    seconds = time.perf_counter() - start
+    clock, anchors = Clock(), job.align.file_of(files.name, 0, 1)
+    require_prompt(estimator, job)
+    answer = clock.timed(estimator, 1, lambda: answer_of(estimator, loaded, job, anchors))
+    seconds = {"load": clock.loading, "estimate": clock.answering}
     return finish(loaded, answer, seconds, out, job, estimator, anchors, listener)
 
 
@@ -164,6 +165,17 @@ def is_prompted(estimator: Any) -> bool:
     """Whether the model wants metric depth beside the image (Prompt Depth Anything): then --align
     is its prompt, and not what its answer is fitted to."""
     return "prompt" in inspect.signature(type(estimator).__call__).parameters
+
+
+def require_prompt(estimator: Any, job: Job) -> None:
+    """Raises `UsageError` for a model that wants a prompt where none is given; before its weights
+    are loaded."""
+    if is_prompted(estimator) and not job.align.wanted:
+        raise UsageError(
+            f"{entry(job.options.method).name} refines depth that is already there, and none was "
+            "given", field="align", remedy="give --align FILE, or take a method without a prompt, "
+            "for example depth-anything-v2-metric-indoor-small",
+        )  # fmt: skip
 
 
 def answer_of(estimator: Any, loaded: LoadedImage, job: Job, anchors: Path | None) -> MonoAnswer:
@@ -294,21 +306,22 @@ def mono_versions() -> dict[str, str]:
 def finish(
     loaded: LoadedImage,
     answer: MonoAnswer,
-    seconds: float,
+    seconds: dict[str, float],
     out: Path,
     job: Job,
     estimator: Any,
     anchors: Path | None,
     listener: Listener,
 ) -> dict[str, Any]:
-    """From the model's answer to the folder; gives what its result.json says. seconds: what the
-    answer took. Raises as `estimate_of`, and `ResourceError` for a folder that cannot be written.
+    """From the model's answer to the folder; gives what its result.json says. seconds: what
+    loading and the answer took. Raises as `estimate_of`, and `ResourceError` for a folder that
+    cannot be written.
     """
     from fathom.io.folder import result_folder
 
     start = time.perf_counter()
     estimate = estimate_of(loaded, answer, job, estimator, anchors, listener)
-    estimate.info["seconds"] = {"estimate": seconds, "convert": time.perf_counter() - start}
+    estimate.info["seconds"] = {**seconds, "convert": time.perf_counter() - start}
     estimate.info["asked"] = job.asked(loaded.file, anchors, estimator)
     start = time.perf_counter()
     with result_folder(out) as staging:

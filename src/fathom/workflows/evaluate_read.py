@@ -211,6 +211,11 @@ def _tiff(path: Path) -> tuple[Array, str]:
         with image:
             if image.size[0] * image.size[1] > MAX_VALUES:
                 raise InputError("declares an impossible size", file=path, value=image.size)
+            if (pages := getattr(image, "n_frames", 1)) > 1:
+                raise InputError(
+                    f"is a TIFF of {pages} pages", file=path, expected="one map",
+                    remedy="save the page that is meant by itself",
+                )  # fmt: skip
             mode, values = image.mode, np.asarray(image)
     except (Image.DecompressionBombError, *_TIFF_ERRORS) as error:
         if isinstance(error, InputError):

@@ -30,9 +30,11 @@ from fathom.workflows.depth_mono import (
     is_prompted,
     missing_of,
     mono_versions,
+    require_prompt,
 )
 from fathom.workflows.mono_anchors import AlignOptions, aligned
 from fathom.workflows.mono_camera import FoundCamera, with_model_focal
+from fathom.workflows.mono_clock import Clock
 from fathom.workflows.mono_kept import (
     answer_all,
     answer_file,
@@ -111,6 +113,7 @@ def depth_of_clip(
     from fathom.io.folder import check_result_folder, result_folder
 
     estimator = job.options.estimator()
+    require_prompt(estimator, job)
     _check_align(job.align, job, prompted=is_prompted(estimator))
     if _gif(source):
         raise InputError(
@@ -125,10 +128,11 @@ def depth_of_clip(
             "is beyond the last frame", field="cloud-frame", value=job.options.cloud_frame,
             expected=f"0 to {frames.count - 1}",
         )  # fmt: skip
-    start = time.perf_counter()
-    kept = out / KEPT
-    names = answer_all(frames, kept, estimator, job, listener)
-    seconds = {"estimate": time.perf_counter() - start}
+    kept, clock = out / KEPT, Clock()
+    names = answer_all(frames, kept, estimator, job, listener, clock)
+    if clock.images:
+        listener.tell(clock.told("frame"))
+    seconds = {"load": clock.loading, "estimate": clock.answering}
     start = time.perf_counter()
     with result_folder(out) as staging:
         clip = _Clip(frames, names, kept, job, estimator, listener)

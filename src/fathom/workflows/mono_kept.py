@@ -17,21 +17,22 @@ from fathom.io.photo import PhotoTags, read_tags
 from fathom.workflows.depth import Listener
 from fathom.workflows.depth_mono import Job, answer_of, answers_of, is_prompted, stamp
 from fathom.workflows.evaluate import Progress
+from fathom.workflows.mono_clock import Clock
 from fathom.workflows.mono_load import LoadedImage, image_with_camera
 
 _EVERY = 50
 
 
 def answer_all(
-    frames: Frames, kept: Path, estimator: Any, job: Job, listener: Listener
+    frames: Frames, kept: Path, estimator: Any, job: Job, listener: Listener, clock: Clock
 ) -> list[str]:
     """The model's answer of every frame in a file each, in the folder `kept`; gives the frames'
-    names. Answers that lie there from the same work are taken.
+    names. Answers that lie there from the same work are taken. clock: is told what the others took.
 
     Raises what the model raises. An interrupt leaves the answers so far, and says so.
     """
     try:
-        return _answer_all(frames, kept, estimator, job, listener)
+        return _answer_all(frames, kept, estimator, job, listener, clock)
     except (KeyboardInterrupt, FathomError):
         there = len(list(kept.glob("*.npz")))
         if there:
@@ -46,7 +47,7 @@ def answer_all(
 
 
 def _answer_all(
-    frames: Frames, kept: Path, estimator: Any, job: Job, listener: Listener
+    frames: Frames, kept: Path, estimator: Any, job: Job, listener: Listener, clock: Clock
 ) -> list[str]:
     from fathom.io.result import to_json, write_json
 
@@ -72,8 +73,8 @@ def _answer_all(
 
     def flush() -> None:
         lacking = any(not answer_file(kept, i).exists() for i, _ in waiting)
-        open_ones = waiting if lacking else []
-        for (index, _), answer in zip(open_ones, answers_to(open_ones), strict=True):
+        found = clock.timed(estimator, len(waiting), lambda: answers_to(waiting)) if lacking else []
+        for (index, _), answer in zip(waiting, found, strict=lacking):
             write_answer(answer_file(kept, index), answer)
         waiting.clear()
 

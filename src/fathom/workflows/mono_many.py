@@ -1,7 +1,6 @@
 """Depth from one image for every image of a folder: in batches, resumable, a bad one stops none."""
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +16,10 @@ from fathom.workflows.depth_mono import (
     answers_of,
     finish,
     is_prompted,
+    require_prompt,
     require_writable,
 )
+from fathom.workflows.mono_clock import Clock
 from fathom.workflows.mono_load import LoadedImage, load_image
 from fathom.workflows.outputs import RESULT
 
@@ -36,7 +37,8 @@ def depth_of_images(
     when that run was interrupted. advance is called with a name before its turn. Failures are
     returned, not raised.
 
-    Raises `UsageError` for several images and anchors of one, `InputError` for no anchors at all.
+    Raises `UsageError` for several images and anchors of one, or none for a model that wants a
+    prompt; `InputError` for no anchors at all.
     """
     if len(images) > 1:
         job.align.require_many("give a folder with anchors of each image")
@@ -58,6 +60,8 @@ def depth_of_images(
         except MemoryError:
             batch.failed.append(Failure(one.name, _no_memory(one.left)))
     batch.flush()
+    if batch.clock.images:
+        listener.tell(batch.clock.told("image"))
     if kept:
         listener.tell(f"{kept} of {len(images)} images were done already in {out}/ (--overwrite)")
     return BatchResult(tuple(batch.done), tuple(batch.failed))
@@ -73,6 +77,8 @@ class _Batch:
         self._estimator = job.options.estimator()
         self._waiting: list[tuple[LoadedImage, Path | None]] = []
         self._heard: set[str] = set()
+        self.clock = Clock()
+        require_prompt(self._estimator, job)
 
     def earlier(self, files: PairFiles, anchors: Path | None) -> dict[str, Any] | None:
         """result.json of the same work done before, with all its files; None for anything else."""
@@ -101,10 +107,13 @@ class _Batch:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        start = time.perf_counter()
-        found = self._answers(waiting)
-        seconds = (time.perf_counter() - start) / len(waiting)
+        before = self.clock.answering, self.clock.loading
+        found = self._timed(waiting)
+        estimate, loading = self.clock.answering - before[0], self.clock.loading - before[1]
         for (loaded, anchors), answer in zip(waiting, found, strict=True):
+            # the model is loaded for the first of all
+            seconds = {"load": loading, "estimate": estimate / len(waiting)}
+            loading = 0.0
             if isinstance(answer, FathomError):
                 self.failed.append(Failure(loaded.name, answer))
                 continue
@@ -119,6 +128,17 @@ class _Batch:
                 self.failed.append(Failure(loaded.name, error))
             except MemoryError:
                 self.failed.append(Failure(loaded.name, _no_memory(loaded.file)))
+
+    def _timed(
+        self, waiting: Sequence[tuple[LoadedImage, Path | None]]
+    ) -> Sequence[MonoAnswer | FathomError]:
+        """Their answers, or for each why there is no model that could answer."""
+        try:
+            return self.clock.timed(self._estimator, len(waiting), lambda: self._answers(waiting))
+        except FathomError as error:
+            return [error] * len(waiting)
+        except MemoryError:
+            return [_no_memory(loaded.file) for loaded, _ in waiting]
 
     def _answers(
         self, waiting: Sequence[tuple[LoadedImage, Path | None]]

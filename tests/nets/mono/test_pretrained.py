@@ -153,6 +153,7 @@ def test_half_precision_is_near(folders):
 
 def test_folders_that_cannot_serve(folders, tmp_path, monkeypatch):
     import json
+    import pickle
     import shutil
 
     from safetensors.torch import load_file, save_file
@@ -191,10 +192,28 @@ def test_folders_that_cannot_serve(folders, tmp_path, monkeypatch):
     assert "holds a pipeline of diffusers, and no net of transformers" in refused(less)
     (less / "model_index.json").rename(less / "config.json")
     (less / "model.safetensors").unlink()
-    assert "has no weights as safetensors" in refused(less)
+    assert "has no weights; expected model.safetensors, or pytorch_model.bin" in refused(less)
+    (less / "pytorch_model.bin").write_bytes(pickle.dumps(tensors))
+    assert "is a plain pickle, which runs as a program" in refused(less)
     monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"fathom-depth\[mono\]"):
         load_pretrained(less, "x", "depth_anything")
+
+
+def test_a_pickle_alone_serves_as_safetensors_do(folders, tmp_path, monkeypatch):
+    import shutil
+
+    from safetensors.torch import load_file
+
+    old = shutil.copytree(folders("dpt_hybrid"), tmp_path / "old")
+    torch.save(load_file(old / "model.safetensors"), old / "pytorch_model.bin")
+    (old / "model.safetensors").unlink()
+    monkeypatch.setattr(torch, "load", None)  # it is opened in another process only
+    answers = [
+        run_pretrained(load_pretrained(place, "x", "dpt"), IMAGES[:1])[0].values
+        for place in (folders("dpt_hybrid"), old)
+    ]
+    assert np.array_equal(*answers) and answers[0].std() > 0
 
 
 def test_recipes_of_every_kind_are_read(folders):

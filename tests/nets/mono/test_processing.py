@@ -1,15 +1,25 @@
 """Sizes and colours of the monocular nets, number for number as the library's own processors."""
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import tiny_mono
 import torch
+from PIL import Image
 
 from fathom.core.errors import InputError, UsageError
-from fathom.nets.mono.processing import MOST, focal_of, metres_of, padding, prepared, recipe_of
+from fathom.nets.mono.processing import (
+    IMAGENET,
+    MOST,
+    focal_of,
+    metres_of,
+    padding,
+    prepared,
+    recipe_of,
+)
 
 pytestmark = pytest.mark.skipif(find_spec("transformers") is None, reason="no transformers")
 SIZES = [(60, 90), (97, 41), (56, 56), (64, 300), (130, 131)]
@@ -109,3 +119,40 @@ def test_depth_pros_numbers():
 
 def test_zoedepths_border():
     assert padding((480, 640)) == (int((240**0.5) * 3), int((320**0.5) * 3))
+
+
+@pytest.mark.parametrize("size", [(20, 30), (96, 64)])
+def test_dinov3s_numbers(tmp_path, size):
+    """Scaled to 0..1, then resized (antialiased), then colours: Pillow's floats are the twin."""
+    (tmp_path / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "image_processor_type": "DINOv3ViTImageProcessorFast",
+                "size": {"height": size[0], "width": size[1]},
+            }
+        )
+    )
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    recipe = recipe_of(tmp_path, "dpt")
+    scaled = image.astype(np.float32) / 255
+    made = np.stack(
+        [
+            np.asarray(
+                Image.fromarray(scaled[..., c]).resize(size[::-1], Image.Resampling.BILINEAR)
+            )
+            for c in range(3)
+        ]
+    )
+    mean, std = (np.array(v)[:, None, None] for v in IMAGENET)
+    np.testing.assert_allclose(prepared(image, recipe).numpy(), (made - mean) / std, atol=1e-5)
+    plain = replace(recipe, late=False)  # the others' order rounds to 8 bits in between
+    assert np.abs(prepared(image, plain).numpy() - (made - mean) / std).max() > 1e-3
+
+
+def test_dinov3s_defaults(tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text(
+        '{"image_processor_type": "DINOv3ViTImageProcessor"}'
+    )
+    recipe = recipe_of(tmp_path, "dpt")
+    assert (recipe.height, recipe.width, recipe.resample) == (224, 224, "bilinear")
+    assert (recipe.mean, recipe.std) == IMAGENET and recipe.late and not recipe.keep

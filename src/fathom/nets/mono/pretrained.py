@@ -37,6 +37,7 @@ from fathom.nets.mono.processing import (
     prepared,
     recipe_of,
 )
+from fathom.published.hub_files import PICKLE, pickle_in
 from fathom.published.store import read_header, read_weights
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -75,12 +76,12 @@ class Answer:
 def load_pretrained(
     place: Path, model: str, family: str, *, device: str = "cpu", position: Position = "official"
 ) -> Pretrained:
-    """The net of a folder (config.json and safetensors), or of a file that `fathom weights convert`
-    wrote; in float32, on the device, for inference.
+    """The net of a folder (config.json and safetensors, or else pytorch_model.bin), or of a file
+    that `fathom weights convert` wrote; in float32, on the device, for inference.
 
     Raises `InputError` for what is no depth model, one of another family than `family`, truncated
-    or incomplete weights; `MissingExtraError` without transformers; `UsageError` and
-    `ResourceError` for the device.
+    or incomplete weights, a pickle that holds code; `MissingExtraError` without transformers;
+    `UsageError` and `ResourceError` for the device.
     """
     if importlib.util.find_spec("transformers") is None:
         raise MissingExtraError("transformers", "mono")
@@ -150,14 +151,8 @@ def _net(config: Any, place: Path, state: dict[str, Tensor] | None) -> nn.Module
     """The net with its weights, every one of them found."""
     from transformers import AutoModelForDepthEstimation
 
-    files = sorted(place.glob("*.safetensors")) if place.is_dir() else []
-    if place.is_dir() and not files:
-        raise InputError(
-            "has no weights as safetensors", file=place, expected="model.safetensors",
-            remedy="a pickle (.bin, .pth) is opened by `fathom weights convert` only",
-        )  # fmt: skip
-    for file in files:
-        read_header(file)  # says in one line what is truncated
+    if state is None:
+        state = _checked(place)
     with quiet(place):
         if state is None:
             net, told = AutoModelForDepthEstimation.from_pretrained(
@@ -185,6 +180,25 @@ def _net(config: Any, place: Path, state: dict[str, Tensor] | None) -> nn.Module
         )  # fmt: skip
     made: nn.Module = net.eval()
     return made
+
+
+def _checked(folder: Path) -> dict[str, Tensor] | None:
+    """None where the folder's tensors are safetensors, for transformers to read; those of a pickle,
+    which it must not open (`fathom.published.unpickle`)."""
+    files = sorted(folder.glob("*.safetensors"))
+    for file in files:
+        read_header(file)  # says in one line what is truncated
+    if files:
+        return None
+    pickled = pickle_in(folder)
+    if pickled is None:
+        raise InputError(
+            "has no weights", file=folder, expected=f"model.safetensors, or {PICKLE}",
+            remedy="fetch the model again, or convert its authors' .pth (fathom weights convert)",
+        )  # fmt: skip
+    from fathom.published.unpickle import read_foreign
+
+    return read_foreign(pickled).tensors
 
 
 @contextmanager

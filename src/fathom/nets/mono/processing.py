@@ -44,7 +44,8 @@ class Recipe:
     keep: the image's proportions are kept, fitted to the side that changes its size less.
     multiple: sides are multiples of this. down: rounded down to them, not to the nearest.
     resample: interpolation. mean, std: of colours in 0..1. pad: the image is continued by its
-    mirror before it is resized (ZoeDepth).
+    mirror before it is resized (ZoeDepth). late: it is resized after its values became 0..1, by
+    torch with antialiasing, as DINOv3's processor does (which exists with torchvision only).
     """
 
     family: Family
@@ -57,6 +58,7 @@ class Recipe:
     std: tuple[float, ...]
     down: bool = False
     pad: bool = False
+    late: bool = False
 
     def sized(self, side: int | None, divisor: int) -> "Recipe":
         """With another size: `side` pixels for the shorter side (of the input the net was made
@@ -136,6 +138,11 @@ def recipe_of(folder: Path | None, family: Family) -> Recipe:
 
 
 def _read(base: Recipe, said: Mapping[str, Any]) -> Recipe:
+    if str(said.get("image_processor_type", "")).startswith("DINOv3"):
+        base = replace(
+            base, height=224, width=224, keep=False, multiple=1, resample="bilinear",
+            mean=IMAGENET[0], std=IMAGENET[1], late=True,
+        )  # fmt: skip
     size = said.get("size", {"height": base.height, "width": base.width})
     if isinstance(size, int):
         size = {"height": size, "width": size}
@@ -187,6 +194,12 @@ def prepared(image: UInt8[np.ndarray, "h w 3"], recipe: Recipe) -> Tensor:
     if recipe.family == "zoedepth":
         return _prepared_padded(image, recipe)
     size = recipe.target(height, width)
+    if recipe.late:
+        pixels = torch.from_numpy(_coloured(image, _uncoloured(recipe)))
+        made = functional.interpolate(
+            pixels[None], size, mode=recipe.resample, antialias=recipe.resample != "nearest"
+        )[0]
+        return _normalised(made, recipe)
     if recipe.family == "depth_pro":
         pixels = torch.from_numpy(_coloured(image, recipe))
         return functional.interpolate(
@@ -221,20 +234,25 @@ def _coloured(image: Array, recipe: Recipe) -> Float32[np.ndarray, "3 _h _w"]:
 
 def _prepared_padded(image: Array, recipe: Recipe) -> Tensor:
     """ZoeDepth: mirrored border, then bilinear between corners, then colours."""
-    plain = replace(recipe, mean=(0.0,) * 3, std=(1.0,) * 3)
-    pixels = _coloured(image, plain)
+    pixels = _coloured(image, _uncoloured(recipe))
     rows, columns = padding(image.shape[:2]) if recipe.pad else (0, 0)
     pixels = np.pad(pixels, ((0, 0), (rows, rows), (columns, columns)), mode="reflect")
     size = recipe.target(*pixels.shape[1:])
     made = functional.interpolate(
         torch.from_numpy(pixels)[None], size, mode=recipe.resample, align_corners=True
     )[0]
-    mean, std = (torch.tensor(v, dtype=torch.float32)[:, None, None] for v in _colours(recipe))
-    return (made - mean) / std
+    return _normalised(made, recipe)
 
 
-def _colours(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return recipe.mean, recipe.std
+def _uncoloured(recipe: Recipe) -> Recipe:
+    """The same with colours left in 0..1."""
+    return replace(recipe, mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
+def _normalised(pixels: Tensor, recipe: Recipe) -> Tensor:
+    colours = recipe.mean, recipe.std
+    mean, std = (torch.tensor(v, dtype=torch.float32)[:, None, None] for v in colours)
+    return (pixels - mean) / std
 
 
 def padding(shape: tuple[int, ...]) -> tuple[int, int]:
