@@ -42,25 +42,28 @@ def student(loss: ViewLoss, teacher: str = TEACHER) -> Experiment:
 EXPERIMENT = student(ViewLoss(gradients=2.0, drop=0.1))
 ROWS = {
     TEACHER: (
-        "teacher: 320 synthetic views, gradient matching",
+        "teacher: 320 synthetic views, gradient matching at 2",
         replace(BASE, data=synthetic, loss=ViewLoss(gradients=2.0)),
     ),
     "v2-teacher-flat": (
-        "the same without gradient matching",
+        "no gradient matching",
         replace(BASE, data=synthetic, loss=ViewLoss()),
     ),
-    "v2-student": ("student: its guesses of 480 views alone, gradient matching", EXPERIMENT),
+    "v2-student": (
+        "student of `v2-teacher`: guesses of 480 views alone, gradient matching at 2",
+        EXPERIMENT,
+    ),
     "v2-student-flat": ("the same without gradient matching", student(ViewLoss(drop=0.1))),
     "v2-student-of-flat": (
-        "student of the teacher without gradient matching, without it",
+        "student of `v2-teacher-flat`, no gradient matching",
         student(ViewLoss(drop=0.1), "v2-teacher-flat"),
     ),
     "v2-teacher-half": (
-        "teacher: gradient matching at 0.5, MiDaS' weight",
+        "gradient matching at 0.5",
         replace(BASE, data=synthetic, loss=ViewLoss(gradients=0.5)),
     ),
     "v2-student-half": (
-        "its student, likewise",
+        "student of `v2-teacher-half`, gradient matching at 0.5",
         student(ViewLoss(gradients=0.5, drop=0.1), "v2-teacher-half"),
     ),
 }
@@ -86,4 +89,16 @@ def full(folder: str, guesses: Any) -> Experiment:
         warmup=0,
         threads=None,
         workers=8,
+    )
+
+
+def full_teacher(folder: str, synthetic: Any) -> Experiment:
+    """The published settings of the teacher, never run here: `folder` of DINOv2's largest encoder,
+    595,000 synthetic images, 160,000 steps of 64."""
+    return replace(
+        full(folder, synthetic),
+        loss=ViewLoss(gradients=2.0),
+        task=OneView(),
+        steps=160_000,
+        batch=64,
     )

@@ -1,7 +1,8 @@
 """GwcNet with DINOv2 in the place of its trunk, frozen, as FoundationStereo has a frozen encoder.
 
-    fathom train experiments/gwcnet_dinov2.py --data PAIRS
+    fathom train experiments/gwcnet_dinov2.py --data PAIRS --set holdout=0.1
 
+PAIRS is a list or a data set with a truth; without --data it is Scene Flow in $FATHOM_SCENEFLOW.
 $DINOV2 is a folder with `facebook/dinov2-small` or another encoder of transformers as the hub has
 it (config.json, model.safetensors); nothing is downloaded. `frozen=False` trains it with the rest.
 Never run: there are no such weights where this was written. A tiny random encoder goes through the
@@ -25,4 +26,9 @@ def built(backbone: BackboneConfig) -> GwcNet:
     return GwcNet(GwcNetConfig(backbone=backbone))
 
 
-EXPERIMENT = replace(GWCNET, net=partial(built, BACKBONE))
+EXPERIMENT = replace(
+    GWCNET,
+    net=partial(built, BACKBONE),
+    # pairs of one's own are judged by those held out of them
+    validation=GWCNET.validation if "FATHOM_SCENEFLOW" in os.environ else (),
+)

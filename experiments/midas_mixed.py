@@ -48,11 +48,15 @@ DEPTH = ViewJudge(
     "held out", held_out, metrics=("abs-rel", "delta-1", "boundary-f1"), target="depth"
 )
 ROWS = {
-    "mixed-trimmed": ("two data sets, trimmed loss", EXPERIMENT),
-    "mixed-l1": ("two data sets, L1", replace(EXPERIMENT, loss=ViewLoss(kind="l1"))),
-    "one-l1": ("the same views with one scale, L1", replace(BASE, loss=ViewLoss(kind="l1"))),
+    "mixed-trimmed": (
+        "two data sets, the other's scale and shift unknown: trimmed loss, gradient matching at "
+        "0.5",
+        EXPERIMENT,
+    ),
+    "mixed-l1": ("the same, L1", replace(EXPERIMENT, loss=ViewLoss(kind="l1"))),
+    "one-l1": ("one data set, one scale, L1", replace(BASE, loss=ViewLoss(kind="l1"))),
     "depth": (
-        "taught depth, not inverse depth",
+        "as `v1-teacher`, taught depth, not inverse depth",
         replace(BASE, task=OneView(target="depth", farthest=FARTHEST), validation=(DEPTH,)),
     ),
 }

@@ -81,7 +81,7 @@ def shown(rows: list[dict[str, Any]]) -> str:
     )
     cells = (
         f"| `{r['run']}` | {r['told']} | {r['abs-rel']:.3f} | {100 * r['delta-1']:.1f} % "
-        f"| {100 * r['boundary-f1']:.1f} % | {r['minutes']:.2f} |"
+        f"| {100 * r['boundary-f1']:.1f} % | {r['minutes']:.1f} |"
         for r in rows
     )
     return "\n".join((head, *cells))

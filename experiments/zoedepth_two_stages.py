@@ -88,10 +88,10 @@ def stage_two(first: str | None, data: Any = few, held: Any = others) -> Experim
 
 EXPERIMENT = stage_two(FIRST)
 ROWS = {
-    "zoe-two": ("metres from 16 views, after stage one", EXPERIMENT),
-    "zoe-one": ("metres from 16 views, from nothing", stage_two(None)),
+    "zoe-two": ("metres from 16 views of one camera, after `mixed-trimmed`", EXPERIMENT),
+    "zoe-one": ("metres from the same, from nothing", stage_two(None)),
     "zoe-random": (
-        "after stage one, views of random cameras",
+        "as `zoe-two`, 16 views of random cameras",
         stage_two(FIRST, of_random_cameras, held_out),
     ),
 }

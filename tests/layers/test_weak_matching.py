@@ -7,8 +7,10 @@ import learning
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from fathom.core import InputError, UsageError
+from fathom.layers import weak_matching
 from fathom.layers.matching_loss import margin_loss
 from fathom.layers.stereo import StereoOutput
 from fathom.layers.weak_matching import (
@@ -180,6 +182,26 @@ def test_similarities_of_rows():
     left, right = torch.randn(2, 3, 4, 6), torch.randn(2, 3, 4, 6)
     found = row_similarities(left, right)
     assert found[1, 2, 5, 0].item() == pytest.approx((left[1, :, 2, 5] @ right[1, :, 2, 0]).item())
+
+
+@pytest.mark.parametrize("kinds", [(kind,) for kind in KINDS] + [KINDS])
+def test_large_batches_go_some_rows_at_a_time_with_the_same_gradients(monkeypatch, kinds):
+    """To the bit, and without keeping any matrix of similarities for the gradient."""
+    torch.manual_seed(4)
+    given = [functional.normalize(torch.randn(2, 3, 14, 16), dim=1) for _ in range(2)]
+    loss = WeakMatchingLoss(kinds, levels=5, between=3)
+    found = {}
+    for rows in (14, 4):
+        monkeypatch.setattr(weak_matching, "_AT_ONCE", rows * 2 * 16 * 16)
+        views, kept = [v.clone().requires_grad_() for v in given], []
+        torch.manual_seed(5)
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, kept=kept: kept.append(t.numel()) or t, lambda t: t
+        ):
+            terms = loss(StereoOutput((views[0],), inner=tuple(views)), None)
+        found[rows] = [*terms.values(), *torch.autograd.grad(sum(terms.values()), views)]
+        assert (max(kept) >= 2 * 4 * 16 * 16) is (rows == 14), rows
+    assert all(torch.equal(a, b) for a, b in zip(found[14], found[4], strict=True))
 
 
 def noisy(batch):

@@ -12,10 +12,12 @@ from train_runs import BASE, Many, plain_net, run, sample
 from fathom.core import Disparity, InputError, ResourceError, StereoPair, UsageError
 from fathom.layers.stereo import StereoOutput
 from fathom.train.adapt import Adapting, AdaptLoss, Labelled
+from fathom.train.adapt_nets import Start
 from fathom.train.adapt_recipe import Recipe
 from fathom.train.adapt_watch import Seen, Watch, judge_frame, means
 from fathom.train.batches import parted
-from fathom.workflows.adapt import _Decision
+from fathom.train.load import described
+from fathom.workflows.adapt import _Decision, _once
 
 
 def anchored(index=3):
@@ -182,6 +184,33 @@ def test_the_loop_ends_when_the_rule_says_so_and_knows_the_series_again(tmp_path
     assert result.best == min(seen[1])
     again, _ = run(tmp_path / "a", stop=rule, validate_every=2, resume=True)
     assert again.step == 6 and seen[2][:3] == seen[1]
+
+
+def test_where_things_lie_makes_no_other_run():
+    here, there = (
+        described({"task": Adapting(kept=Path(p)), "net": Start("fathom-s", f"{p}/a.safetensors")})
+        for p in ("runs", "/home/me/runs")
+    )
+    assert here == there != described({"task": Adapting(True), "net": Start("fathom-s")})
+
+
+def test_a_frame_without_labels_is_asked_for_and_named_once():
+    asked, said = [], []
+
+    class Unsure:
+        def __getitem__(self, index):
+            asked.append(index)
+            raise InputError("is sure nowhere")
+
+    found = Labelled([sample(1), sample(2)], Unsure())
+    for index in (0, 0, 1, 0):
+        with pytest.raises(InputError, match="is sure nowhere"):
+            found[index]
+    assert asked == [0, 1]
+    say = _once(said.append)
+    for line in ("step 1", "left out a: is sure nowhere", "step 1", "left out a: is sure nowhere"):
+        say(line)
+    assert said == ["step 1", "left out a: is sure nowhere", "step 1"]
 
 
 def test_output_of_both_views_is_taken_apart():

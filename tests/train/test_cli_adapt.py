@@ -5,7 +5,6 @@ import os
 import shlex
 import shutil
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +19,10 @@ from fathom.io.images import write_png
 from fathom.nets.stereo.evidence import EvidenceConfig, EvidenceNet
 from fathom.train.adapt_recipe import Recipe
 from fathom.train.checkpoint import save_weights
-from fathom.workflows.adapt import AdaptOptions, Places, _made_of
-from fathom.workflows.adapt_frames import Fit, Frames, disparity_map, find_frames, fit_frames
+from fathom.workflows.adapt import AdaptOptions, _made_of
+from fathom.workflows.adapt_anchors import AnchorOptions, disparity_map
+from fathom.workflows.adapt_frames import Fit, Frames, find_frames, fit_frames
+from fathom.workflows.adapt_places import Places
 
 QUICK = (
     *("--steps", "8", "--judge-every", "4", "--batch", "2", "--crop-width", "64"),
@@ -78,7 +79,10 @@ def test_anchors_mend_a_model_after_an_interruption(call, home, tmp_path, monkey
     assert "rolled back" in text and not out.exists()
     again = shlex.split(text.splitlines()[-1].removeprefix("go on with"))
     assert again[:2] == ["fathom", "adapt"] and again[-1] == "--resume"
-    assert main(again[1:]) == 0
+    # elsewhere, with the same files written otherwise, and one step less
+    monkeypatch.chdir(tmp_path)
+    assert main([*again[1:], "-o", out.name, "--steps", "7"]) == 0
+    monkeypatch.undo()
     report = json.loads(out.with_suffix(".json").read_text())
     assert report["kept"] and report["after"]["epe"] < 0.9 * report["before"]["epe"]
     assert report["against_before"] == pytest.approx(
@@ -99,8 +103,10 @@ def test_anchors_mend_a_model_after_an_interruption(call, home, tmp_path, monkey
 
 
 def test_what_another_run_left_is_not_taken_for_these_pairs(tmp_path):
+    made = [SCENES[i] for i in range(8)]
+
     def claimed(order, sure=0.6, model="fathom-s"):
-        frames = Frames(tuple("abcdefgh"), lambda i: SCENES[order[i]], None)
+        frames = Frames(tuple("abcdefgh"), lambda i: made[order[i]], None)
         fit = Fit(tuple(range(8)), ())
         return _made_of(frames, fit, AdaptOptions(model=model), Recipe(sure=sure))
 
@@ -111,6 +117,12 @@ def test_what_another_run_left_is_not_taken_for_these_pairs(tmp_path):
     with pytest.raises(UsageError, match="holds what another run began; go on with --resume"):
         places.check(resume=False)
     places.check(resume=True)
+    assert places.standing() is None
+    places.weights.write_bytes(b"")
+    places.report.write_text('{"kept": true, "against_before": 0.8}')
+    assert places.standing() == 0.8  # what comes after has to be worth more
+    places.report.write_text("{")
+    assert places.standing() is None
     for other in (claimed(range(7, -1, -1)), claimed(range(8), 0.7), claimed(range(8), model="x")):
         with pytest.raises(UsageError, match="was begun with other pairs, another model"):
             places.claim(other)
@@ -154,20 +166,38 @@ def test_pairs_that_are_none_are_named_and_too_few_are_refused(call, home, tmp_p
     assert not list(tmp_path.glob("no*"))
 
 
+def test_swapped_pairs_too_small_to_be_judged_alone_are_refused(home, tmp_path, capsys):
+    swapped = (str(home / "walks" / side) for side in ("right", "left"))
+    assert main(["adapt", *swapped, "-o", str(tmp_path / "no.safetensors")]) == 3
+    assert "0 of 8 pairs are fit; left out: swapped 8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (("no",), 3, "no: is no folder"),
         (("walks/left",), 3, "walks/left: holds no folder for each side"),
         (("walks", "--model", "sgm"), 2, "cannot be adapted"),
+        (("walks", "--model", "sgm-refind"), 2, "'sgm-refind'; did you mean sgm-refined?"),
         (("walks", "-o", "x.txt"), 2, "a name that ends in .safetensors"),
+        (("walks", "-o", "off.safetensors/x.safetensors"), 4, "a file stands where a folder is"),
         (("walks", "--steps", "0"), 2, "steps = 0"),
         (("walks", "--most-held", "3"), 2, "most_held = 3"),
         (("walks", "--learning-rate", "-1"), 2, "learning_rate = -1.0: is no rate"),
         (("walks", "--held", "1"), 2, "held = 1"),
         (("walks", "x", "--format", "kitti-2015"), 2, "two folders of images are no data set"),
         (("known", "--focal", "9", "--baseline", "1"), 2, "brings its own calibration and truth"),
-        (("walks", "--anchors", "walks/left"), 2, "no rig says what disparity they are"),
+        (
+            ("walks", "--anchors", "walks/left"),
+            2,
+            "anchors = walks/left/000.png: are metres",
+        ),
+        (
+            ("walks", "--align-kind", "points"),
+            2,
+            "anchors-kind: aligns nothing by itself; give --",
+        ),
+        (("walks", "--anchors", "known"), 3, "known: holds no anchors for any pair"),
         (("walks", "--anchors", "walks/left/000.png"), 2, "anchors = 'walks/left/000.png': tells"),
         (("walks", "--anchors", "nowhere"), 3, "nowhere: does not exist"),
     ],
@@ -197,7 +227,6 @@ def test_points_become_disparities_of_the_pixels_they_lie_in():
 def test_lidar_and_a_truth_for_judging_are_kept_apart(home, tmp_path):
     from fathom.io.maps import write_disparity_pfm
     from fathom.workflows.adapt_frames import FrameOptions
-    from fathom.workflows.mono_anchors import AlignOptions
     from fathom.workflows.pairs import PairOptions
 
     for i in range(8):
@@ -206,10 +235,21 @@ def test_lidar_and_a_truth_for_judging_are_kept_apart(home, tmp_path):
         write_disparity_pfm(tmp_path / "truth" / f"{i:03d}.pfm", np.full((64, 96), 5.0, np.float32))
     frames = find_frames(
         str(home / "walks"), None, FrameOptions(truth=tmp_path / "truth"),
-        PairOptions(focal=40.0, baseline=0.1), AlignOptions(align=Path(tmp_path / "lidar")),
+        PairOptions(focal=40.0, baseline=0.1), AnchorOptions(tmp_path / "lidar"),
     )  # fmt: skip
     learned, judged = frames.only([0, 1]), frames.only([2], to_judge=True)
     assert np.isfinite(learned[0].truth.values).sum() == 1
     assert learned[0].truth.values[20, 10] == pytest.approx(2.0)
     assert (judged[0].truth.values == 5).all() and judged.names == ("002",)
-    assert fit_frames(frames, False, lambda name: None).kept == tuple(range(8))
+    (tmp_path / "lidar" / "001.txt").unlink()
+    assert frames.only([1])[0].truth is None
+    (tmp_path / "lidar" / "002.txt").write_text("500 20 2.0\n")
+    fit = fit_frames(frames, False, lambda name: None)
+    assert fit.kept == tuple(range(8))
+    assert fit.line() == "pair check: 8 of 8 pairs are fit, 6 of them with anchors"
+    halved = find_frames(
+        str(home / "walks"), None, FrameOptions(), PairOptions(focal=40.0, baseline=0.1, scale=0.5),
+        AnchorOptions(tmp_path / "lidar"),
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"resized here.*leave out --scale"):
+        halved[0]

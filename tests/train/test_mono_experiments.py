@@ -20,6 +20,9 @@ def test_depth_anything_small_and_full():
         assert full.rates == (("net.backbone.", 0.1),) and full.learning_rate == 5e-5
         assert (full.crop_width, full.divisor) == (518, 14)
         assert full.loss.alignment == 1 and full.loss.margin == 0.85
+        teacher = module(name).full_teacher("folder", [1])
+        assert teacher.task.strong is None and not teacher.loss.alignment and teacher.steps < 4e5
+        assert teacher.loss.gradients == full.loss.gradients and teacher.data() == [1]
     assert (full.loss.gradients, full.loss.drop) == (2, 0.1)
     rows = {**module("depth_anything_v1").ROWS, **module("depth_anything_v1").ALIGNED}
     parts = [(e.task.strong, e.loss.alignment) for _, e in rows.values()]

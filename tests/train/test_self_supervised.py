@@ -9,7 +9,7 @@ import torch
 import train_runs
 from train_runs import BASE, Many, run
 
-from fathom.core import UsageError
+from fathom.core import UsageError, View
 from fathom.layers import photometric as ph
 from fathom.layers.cues import Cues
 from fathom.layers.losses import smooth_l1
@@ -92,6 +92,17 @@ def test_the_net_sees_the_mirrored_pair_and_its_answer_is_turned_back():
     corner = batch.right[:, 0, 0, -1] - batch.left[:, 0, 0, -1]
     torch.testing.assert_close(mirrored[:, 1, 0, 0], corner)
     assert not torch.equal(own, mirrored)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_view_of_one_colour_is_left_out_by_name(tmp_path, side):
+    plain = train_runs.sample(0)
+    flat = replace(plain.pair, **{side: View(np.full((*plain.pair.shape, 3), 9, np.uint8))})
+    samples = [replace(plain, pair=flat), plain]
+    chosen = {"task": Unlabelled(), "steps": 2, "warmup": 0, "validation": ()}
+    done, lines = run(tmp_path, data=lambda: samples, loss=PLAIN, **chosen)
+    assert done.failed and done.step == 2
+    assert any(f"{side} = '9, 9, 9': is of one colour, which teaches" in line for line in lines)
 
 
 def test_one_view_alone_is_as_without_a_task():

@@ -16,6 +16,7 @@ from fathom.core import InputError, ResourceError, UsageError, View
 from fathom.layers.state import read_tensors
 from fathom.layers.stereo import as_output
 from fathom.train import StereoLoss, Validation
+from fathom.train.adapt_rule import Rule
 from fathom.train.experiment import Judging
 from fathom.train.loop import trial
 from fathom.train.schedule import Average, learning_rate
@@ -341,6 +342,9 @@ def test_folders_are_not_written_over(tmp_path):
         run(tmp_path / "a", resume=True, batch=4, steps=3, validation=())
     with pytest.raises(UsageError, match=r"net = .*plain_net"):
         run(tmp_path / "a", resume=True, net=train_runs.plain_net, steps=3, validation=())
+    run(tmp_path / "b", steps=1, warmup=0, validation=(), stop=Rule(patience=2))
+    with pytest.raises(UsageError, match=r"stop.patience = '3': was trained with .*expected 2;"):
+        run(tmp_path / "b", resume=True, warmup=1, steps=2, validation=(), stop=Rule(patience=3))
     (tmp_path / "a" / "run.json").write_text("{")
     with pytest.raises(InputError, match="describes no training run"):
         run(tmp_path / "a", resume=True)
@@ -348,9 +352,10 @@ def test_folders_are_not_written_over(tmp_path):
 
 def test_more_steps_may_be_asked_for_and_it_is_said(tmp_path):
     run(tmp_path / "a", steps=4, validation=())
-    result, lines = run(tmp_path / "a", resume=True, steps=6, workers=1, validation=())
-    assert lines[:2] == [
+    result, lines = run(tmp_path / "a", resume=True, steps=6, warmup=5, workers=1, validation=())
+    assert lines[:3] == [
         "steps was changed: what follows is not as in an undisturbed run",
+        "warmup was changed: what follows is not as in an undisturbed run",
         "going on after step 4 of 6",
     ]
     assert result.step == 6

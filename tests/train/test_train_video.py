@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from fathom.core import InputError, UsageError
+from fathom.core import InputError, UsageError, View
 from fathom.data.clips import Moment, Moments, read_clip
 from fathom.data.scenes.sequence import SequenceSettings, sequence
 from fathom.layers.photometric_distance import Distance
-from fathom.layers.reprojection import seen_after
+from fathom.layers.reprojection import rigid, seen_after
 from fathom.nets.mono.depth_and_motion import DepthAndMotion, MotionOutput, parts
 from fathom.nets.mono.monodepth2 import (
     Monodepth2,
@@ -24,7 +24,7 @@ from fathom.nets.mono.monodepth2 import (
     depth_of,
     motion,
 )
-from fathom.train import Experiment, train
+from fathom.train import Experiment, train, video_loss
 from fathom.train.batches import Batches
 from fathom.train.checkpoint import read_weights
 from fathom.train.experiment import Judging
@@ -155,6 +155,78 @@ def test_all_switches_of_the_loss_give_gradients(clip):
         assert all(bool(g.any()) and bool(torch.isfinite(g).all()) for g in found)
 
 
+def slow_view(source, depth, k, motion):
+    """The source from this place, pixel by pixel, linear, the border repeated."""
+    height, width = depth.shape
+    out = np.empty(source.shape)
+    for y, x in np.ndindex(height, width):
+        moved = motion[:3, :3] @ (depth[y, x] * np.linalg.solve(k, (x, y, 1))) + motion[:3, 3]
+        u, v, far = k @ moved
+        u, v = np.clip(u / far, 0, width - 1), np.clip(v / far, 0, height - 1)
+        i, j = min(int(v), height - 2), min(int(u), width - 2)
+        a, b = v - i, u - j
+        rows = [(1 - b) * source[:, r, j] + b * source[:, r, j + 1] for r in (i, i + 1)]
+        out[:, y, x] = (1 - a) * rows[0] + a * rows[1]
+    return out
+
+
+@pytest.mark.parametrize("minimum", [True, False])
+@pytest.mark.parametrize("automask", [True, False])
+@pytest.mark.parametrize("full_size", [True, False])
+def test_the_loss_against_plain_loops(minimum, automask, full_size):
+    rng = np.random.default_rng(2)
+    image, *sources = views = rng.uniform(0, 255, (3, 3, 6, 8))
+    k = np.array([[7.0, 0, 3.1], [0, 6.0, 2.2], [0, 0, 1]])
+    maps = [rng.uniform(0.1, 0.4, (6 >> s, 8 >> s)) for s in range(2)]
+    motions = torch.tensor(rng.normal(0, 0.05, (2, 6)))
+    motions = rigid(motions[:, :3], motions[:, 3:])
+    want = 0.0
+    for sigmoid in maps:
+        shown, at, d = views, k, sigmoid
+        if full_size:
+            d = cv2.resize(sigmoid, (8, 6), interpolation=cv2.INTER_LINEAR)
+        elif len(sigmoid) == 3:  # the mean of four pixels; the corner of the image stays
+            shown = views.reshape(3, 3, 3, 2, 4, 2).mean((3, 5))
+            half = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]])
+            at = half @ k
+        target, *others = shown
+        moved = [
+            slow_view(o, 1 / (0.01 + 9.99 * d), at, m)
+            for o, m in zip(others, motions.numpy(), strict=True)
+        ]
+        join = np.min if minimum else np.mean
+        errors, still = (
+            join([abs(v - target).mean(0) / 255 for v in some], axis=0) for some in (moved, others)
+        )
+        want += (np.minimum(errors, still) if automask else errors).mean() / 2
+    t = [torch.tensor(v)[None] for v in (image, np.stack(sources), k)]
+    batch = FrameBatch(t[0], t[1], t[0], t[1], t[2], torch.zeros(1, 0, 4, 4).double(), ("a",))
+    loss = VideoLoss(Distance("sad"), 0.0, minimum, automask, full_size, noise=0.0)
+    output = MotionOutput(tuple(torch.tensor(m)[None, None] for m in maps), motions[None])
+    assert float(loss(output, batch)["photometric"]) == pytest.approx(want, rel=1e-9)
+
+
+@pytest.mark.parametrize("minimum", [True, False])
+def test_large_batches_keep_little_and_give_the_same(clip, monkeypatch, minimum):
+    batch = batch_of(clip, stereo=True)
+    given = net().train()(*batch.inputs)
+    found = []
+    for large in (math.inf, 1):
+        monkeypatch.setattr(video_loss, "_LARGE", large)
+        leaves = [t.detach().requires_grad_() for t in (*given.sigmoids, given.motions)]
+        kept = []
+        torch.manual_seed(3)  # of the noise
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, kept=kept: kept.append(t.numel()) or t, lambda t: t
+        ):
+            loss = VideoLoss(minimum=minimum)
+            total = sum(loss(MotionOutput(tuple(leaves[:-1]), leaves[-1]), batch).values())
+        found.append((sum(kept), total, *torch.autograd.grad(total, leaves)))
+    assert found[1][0] < 0.2 * found[0][0]
+    for plain, sparing in zip(found[0][1:], found[1][1:], strict=True):
+        torch.testing.assert_close(sparing, plain)
+
+
 def test_smoothness_has_the_papers_weights(clip):
     batch = batch_of(clip)
     maps = tuple(torch.rand(2, 1, HEIGHT >> s, WIDTH >> s) for s in range(2))
@@ -263,6 +335,9 @@ def test_what_cannot_be_learned_from(clip, unchecked):
         Video().cut(chosen, moment.view, "m", rng())
     with pytest.raises(InputError, match="has no right view"):
         stereo.cut(chosen, replace(moment, right=None), "m", rng())
+    with pytest.raises(InputError, match="view = '7, 7, 7': is of one colour"):
+        flat = View(np.full_like(moment.view.image, 7))
+        Video().cut(chosen, replace(moment, view=flat), "m", rng())
     with pytest.raises(InputError, match="has no neighbour"):
         Video().cut(chosen, replace(moment, neighbours=()), "m", rng())
     cuts = [Video(flip=0.0).cut(chosen, m, "m", rng()) for m in (moment, Moments([clip], (1,))[0])]
@@ -315,6 +390,12 @@ def test_the_experiments_are_the_papers():
         pairs, both = (net_checks.experiment(f"{name}_{k}") for k in ("stereo", "both"))
         assert pairs.task.stereo and both.task.stereo and not pairs.net.args[0]
         assert len(both.validation) == len(pairs.validation)
+
+
+def test_a_folder_without_clips_is_said_to_be_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("FATHOM_CLIPS", str(tmp_path))
+    with pytest.raises(InputError, match=r"holds no clip; expected folders with left/ and calib"):
+        net_checks.experiment("monodepth2").data()
 
 
 def test_it_runs_on_real_frames(shared, tmp_path):

@@ -9,8 +9,8 @@ from fathom.cli.flags import Parser, add_fields, taken
 from fathom.train.adapt_recipe import Recipe
 from fathom.train.adapt_rule import deciding
 from fathom.workflows.adapt import AdaptOptions, Outcome, adapt_files
+from fathom.workflows.adapt_anchors import AnchorOptions
 from fathom.workflows.adapt_frames import FrameOptions
-from fathom.workflows.mono_anchors import AlignOptions
 from fathom.workflows.pairs import PairOptions
 
 EXAMPLES = """examples:
@@ -38,7 +38,6 @@ beside WEIGHTS: its report (.json, .html) and the run's folder (WEIGHTS-run: log
 exit code 0: better, weights written; 1: no better, nothing written but the report; 3: pairs that
 cannot serve; 130: Ctrl-C (what was best until then is kept by the same rule)
 """
-_SKIPPED = ("known_size", "ground", "pitch", "robust", "local")
 _INTERRUPTED = 130
 
 
@@ -54,7 +53,7 @@ def run(words: list[str]) -> int:
         options,
         FrameOptions(**taken(arguments, FrameOptions)),
         PairOptions(**taken(arguments, PairOptions)),
-        AlignOptions(**taken(arguments, AlignOptions)),
+        AnchorOptions(**taken(arguments, AnchorOptions)),
         Recipe(**taken(arguments, Recipe)),
         say,
         lambda count: progress_bar(count, "pairs"),
@@ -113,7 +112,7 @@ def _parser() -> Parser:
     add_fields(parser.add_argument_group("objective"), Recipe)
     pairs = parser.add_argument_group("pairs of images, and anchors in metres")
     add_fields(pairs, PairOptions, skip=("layout",))
-    add_fields(pairs, AlignOptions, skip=_SKIPPED)
+    add_fields(pairs, AnchorOptions)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser

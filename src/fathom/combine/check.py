@@ -121,12 +121,13 @@ def _examine_images(
     stale = check_stale(uneven, rows) if rig is not None else []
     if rig is not None and not any(f.certainty >= REPORTED for f in (*order, *stale)):
         stale += check_infinity(matches, rig.doffs)
-    # What rests on a model of the rows is no surer than the model.
-    moved = [
-        replace(finding, certainty=finding.certainty * min(1.0, matches.trust / 0.95))
-        for finding in (*uneven, *stale)
-    ]
+    moved = [weighed(finding, matches) for finding in (*uneven, *stale)]
     return Examination([*strange, *light, *order, *moved], matches, rows)
+
+
+def weighed(finding: Finding, matches: Matches) -> Finding:
+    """A finding that rests on a model of the rows: it is no surer than the model."""
+    return replace(finding, certainty=finding.certainty * min(1.0, matches.trust / 0.95))
 
 
 def _remedy(calibration: StereoRig | StereoCalibration | None) -> str:

@@ -10,6 +10,9 @@ from fathom.core.arrays import Array
 _ENOUGH = 12  # points that a statement about signs or rows needs
 _RELATED = 0.018  # of the corners; real pairs reach 0.2 and more, foreign images 0.01
 _CHANCE = 10  # points that foreign images may agree in by chance, at most
+SWAPPED = "swapped"
+SWAPPED_SHARE = 0.88  # of the points that moved, from which on the views look exchanged
+MOVED = 0.75  # pixels of a matched image that a point has to move to have a direction
 _TURNS = (
     ("mirrored", "one image is a mirror image of the other", (slice(None), slice(None, None, -1))),
     ("rotated", "one image stands on its head", (slice(None, None, -1), slice(None, None, -1))),
@@ -161,19 +164,19 @@ def check_order(
     if rows is not None:
         x, y = (matches.right - (np.array(size) - 1) / 2).T
         disparity = disparity + rows.scale * x - np.tan(np.radians(rows.roll)) * y
-    ahead = int((disparity > 0.75 * pixel).sum())
-    behind = int((disparity < -0.75 * pixel).sum())
+    ahead = int((disparity > MOVED * pixel).sum())
+    behind = int((disparity < -MOVED * pixel).sum())
     signed = ahead + behind
     if signed < _ENOUGH:
         return []
     share = behind / signed
-    if share >= 0.88:
+    if share >= SWAPPED_SHARE:
         explained = doffs > 1 and float((disparity + doffs > 0).mean()) > 0.95
         lowest = int(np.floor(np.percentile(disparity, 2)))
         hint = f"; if they are in order, search from --min-disparity {lowest}" if explained else ""
         return [
             Finding(
-                "swapped",
+                SWAPPED,
                 f"left and right look exchanged: {share:.0%} of {signed} points lie further right "
                 "in the right image",
                 (behind - 0.5 * ahead) / (signed + 1) * (0.9 if explained else 1),

@@ -75,9 +75,16 @@ class Monodepth2:
         """Their file. Raises `InputError` if it is not there."""
         return {"path": file_of("monodepth2", self.weights)[0]}
 
+    def prepare(self) -> None:
+        """Loads torch and the weights, which the first call would do. Raises as a call."""
+        self._net()
+
+    def _net(self) -> tuple[Any, Kept]:
+        return _loaded("monodepth2", file_of("monodepth2", self.weights), self.device)
+
     def answers(self, views: Sequence[View], /) -> list[MonoAnswer]:
         """Of several views, those of one size together. Raises as a call."""
-        net, head = _loaded("monodepth2", file_of("monodepth2", self.weights), self.device)
+        net, head = self._net()
         trained = head.settings
         if self.metric and not trained.get("stereo"):
             raise UsageError(

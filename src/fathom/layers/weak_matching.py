@@ -33,6 +33,10 @@ KINDS = ("multi-instance", "contrastive", "contrastive-dp")
 _START, _DOWN, _ALONG, _DIAGONAL = range(4)
 _FAR = 1 << 20
 """A column beyond all images."""
+_AT_ONCE = 1 << 24
+"""Similarities that training holds at once: 64 MB, and several times that while they are compared.
+"""
+Views = tuple[Tensor, ...]
 
 
 def row_similarities(left: Float[Tensor, "b c h w"], right: Float[Tensor, "b c h w"]) -> Rows:
@@ -104,19 +108,21 @@ def best_paths(matching: Float[Tensor, "n w w"], levels: int) -> Paths:
         return _traced(choices, final.argmax(dim=1), matching.shape[-1])
 
 
-def path_pairs(matching: Rows, levels: int, apart: int = 2) -> PairScores:
+def path_pairs(
+    matching: Rows, levels: int, apart: int = 2, paths: Paths | None = None
+) -> PairScores:
     """Matches of the best path against the best others of their row and of their column.
 
     Of the path of each matrix (`best_paths`) count the matches whose left and right pixel it
     crosses once: where it moves along one image only, pixels are hidden in the other. Others are at
     least apart + 1 columns, left or right, from every match of the path. Both directions stand side
-    by side as in `multi_instance_pairs`.
+    by side as in `multi_instance_pairs`. paths: those of these matrices, where they are known.
 
     Raises `UsageError` for levels outside 1 .. w, or a negative `apart`.
     """
     _require_apart(apart)
     batch, height, width, _ = matching.shape
-    paths = best_paths(matching.detach().flatten(0, 1), levels)
+    paths = paths or best_paths(matching.detach().flatten(0, 1), levels)
     spans = [
         tuple(t.view(batch, height, width) for t in _spans(own, other, paths.on, width))
         for own, other in ((paths.left, paths.right), (paths.right, paths.left))
@@ -142,7 +148,8 @@ class WeakMatchingLoss:
     kinds: the terms, of `KINDS`; ("multi-instance", "contrastive") is the paper's fourth loss.
     levels: disparities 0 .. levels - 1 are searched. apart: pixels around a match that do not
     compete with it. margin: of the hinge. between: least rows from an epipolar line to the foreign
-    one, which is drawn in the same image: patches (2 layers + 1 rows) should not overlap.
+    one, which is drawn in the same image: patches (2 layers + 1 rows) should not overlap. Large
+    batches are taken some rows at a time, whose similarities are made once more for the gradient.
 
     Raises `UsageError` for an unknown kind or none, or `between` below 1.
     """
@@ -175,16 +182,52 @@ class WeakMatchingLoss:
                 expected="inner = (left, right), as mc-cnn-fast gives in training",
             )
         left, right = (t.float() for t in output.inner)
-        matching = row_similarities(left, right)
-        return {kind: margin_loss(self._pairs(kind, matching, left, right), self.margin)
-                for kind in self.kinds}  # fmt: skip
+        views = [left, right]
+        if "multi-instance" in self.kinds:
+            by = self._drawn(left.shape[2])
+            views += [right.roll(by, dims=2), left.roll(by, dims=2)]
+        rows = max(1, _AT_ONCE // (len(left) * left.shape[-1] ** 2))
+        parts = list(zip(*(view.split(rows, dim=2) for view in views), strict=True))
+        if len(parts) == 1:
+            found = [self._pairs(parts[0])]
+        else:
+            found = [self._again(part) for part in parts]
+        return {
+            kind: margin_loss(PairScores(*(torch.cat(t, dim=2) for t in zip(*some, strict=True))),
+                              self.margin)
+            for kind, some in zip(self.kinds, zip(*found, strict=True), strict=True)
+        }  # fmt: skip
 
-    def _pairs(self, kind: str, matching: Tensor, left: Tensor, right: Tensor) -> PairScores:
-        if kind == "contrastive":
-            return contrastive_pairs(matching, self.levels, self.apart)
-        if kind == "contrastive-dp":
-            return path_pairs(matching, self.levels, self.apart)
-        height = left.shape[2]
+    def _again(self, views: Views) -> tuple[PairScores, ...]:
+        """As `_pairs`; the similarities are not kept but made again for the gradient."""
+        from torch.utils.checkpoint import checkpoint
+
+        paths = None
+        if "contrastive-dp" in self.kinds:
+            with torch.no_grad():
+                paths = best_paths(row_similarities(*views[:2]).flatten(0, 1), self.levels)
+        found: tuple[PairScores, ...] = checkpoint(self._pairs, views, paths, use_reentrant=False)
+        return found
+
+    def _pairs(self, views: Views, paths: Paths | None = None) -> tuple[PairScores, ...]:
+        """What each kind compares. views: some rows of the left, the right, and, if a kind needs
+        them, what stands for these rows of the right and of the left on foreign lines."""
+        left, right = views[:2]
+        matching = row_similarities(left, right)
+        found = []
+        for kind in self.kinds:
+            if kind == "contrastive":
+                pairs = contrastive_pairs(matching, self.levels, self.apart)
+            elif kind == "contrastive-dp":
+                pairs = path_pairs(matching, self.levels, self.apart, paths)
+            else:
+                foreign = row_similarities(left, views[2]), row_similarities(views[3], right)
+                pairs = multi_instance_pairs(matching, *foreign, self.levels)
+            found.append(pairs)
+        return tuple(found)
+
+    def _drawn(self, height: int) -> int:
+        """How many rows away the foreign lines are."""
         if height < 2 * self.between:
             raise UsageError(
                 "are too few rows for a foreign line",
@@ -192,12 +235,7 @@ class WeakMatchingLoss:
                 value=height,
                 expected=f"2 between = {2 * self.between} or more",
             )
-        by = int(torch.randint(self.between, height - self.between + 1, ()))
-        foreign = [
-            row_similarities(left, right.roll(by, dims=2)),
-            row_similarities(left.roll(by, dims=2), right),
-        ]
-        return multi_instance_pairs(matching, foreign[0], foreign[1], self.levels)
+        return int(torch.randint(self.between, height - self.between + 1, ()))
 
 
 def _band(matching: Tensor, levels: int) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fathom.core.arrays import Array
+from fathom.core.errors import InputError
 from fathom.core.estimator import StereoMatcher
 from fathom.core.sample import StereoSample
 from fathom.data.looks import Kept, KeptEvidence
@@ -90,7 +91,7 @@ class Adapting:
     """
 
     both_views: bool = False
-    kept: Path | None = None
+    kept: Path | None = field(default=None, compare=False)
 
     @property
     def _plain(self) -> Unlabelled:
@@ -214,11 +215,13 @@ class AdaptLoss:
 class Labelled:
     """Frames with what the consensus teaches, and their anchors.
 
-    frames: pairs; a truth they have is the anchors. labels: of each frame, made once.
+    frames: pairs; a truth they have is the anchors. labels: of each frame, made once; where there
+    are none, that is remembered, too.
     """
 
     frames: Any
     labels: Any
+    unsure: dict[int, InputError] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -231,7 +234,13 @@ class Labelled:
     def __getitem__(self, index: int) -> StereoSample:
         """Frame `index`: anchors where there are some, what is taught elsewhere. Raises as the
         frames and the labels do."""
-        taught: StereoSample = self.labels[index]
+        if index in self.unsure:
+            raise self.unsure[index]
+        try:
+            taught: StereoSample = self.labels[index]
+        except InputError as error:
+            self.unsure[index] = error
+            raise
         frame: StereoSample = self.frames[index]
         if frame.truth is None:
             return taught

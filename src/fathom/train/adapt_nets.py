@@ -3,7 +3,7 @@ wants of its frames, and how its weights are written so that `fathom.create` rea
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from fathom.combine.converted import file_of
 from fathom.combine.networks import frame_of
 from fathom.combine.search import search_of
 from fathom.core.arrays import Array
-from fathom.core.errors import UsageError
+from fathom.core.errors import UsageError, unknown_name
 from fathom.core.pair import StereoPair
 from fathom.layers.state import load_state
 from fathom.nets.shipped import BUILDERS, net_of, net_of_weights
@@ -55,11 +55,11 @@ class Start:
     net. weights: a file; None: the shipped ones, or those kept by the model's name."""
 
     model: str
-    weights: str | None = None
+    weights: str | None = field(default=None, compare=False)  # `fathom adapt` compares the content
 
     def __call__(self) -> nn.Module:
         """The net with its weights. Raises `InputError` for weights that are missing or another
-        net's, `UsageError` for a model that cannot be adapted."""
+        net's, `UsageError` for a model that cannot be adapted or that there is not."""
         if self.model in BUILDERS:
             if self.weights is None:
                 return net_of(self.model)
@@ -93,12 +93,12 @@ class Start:
         write_weights(path, arrays, {"model": self.model, "settings": settings, **about})
 
     def _module(self) -> str:
-        found = entry(self.model)
-        preset = dict(found.preset)
-        if found.target != _NETWORK:
-            known = [e.name for e in entries() if e.target == _NETWORK]
-            raise UsageError(
-                "cannot be adapted", field="model", value=self.model,
-                expected=" or ".join([*BUILDERS, *known]),
-            )  # fmt: skip
-        return str(preset["module"])
+        known = [*BUILDERS, *(e.name for e in entries() if e.target == _NETWORK)]
+        if self.model not in known:
+            if self.model in {e.name for e in entries()}:
+                raise UsageError(
+                    "cannot be adapted", field="model", value=self.model,
+                    expected=" or ".join(known),
+                )  # fmt: skip
+            raise unknown_name("model to adapt", self.model, known)
+        return str(dict(entry(self.model).preset)["module"])

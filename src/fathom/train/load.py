@@ -15,8 +15,10 @@ from fathom.io.files import PathLike, open_input
 from fathom.train.experiment import Experiment
 
 NAME = "EXPERIMENT"
+NOTED = ("steps", "warmup", "threads")
+"""Settings that may differ when a run is resumed; what follows is as in no undisturbed run."""
 FREE = (
-    *("steps", "threads"),  # allowed, but what follows differs from an undisturbed run
+    *NOTED,
     *("workers", "log_every", "save_every", "validate_every", "keep", "validation"),
     *("patience", "start"),
 )
@@ -123,14 +125,16 @@ def _parsed(name: str, text: str, hint: Any) -> Any:
 def described(value: Any) -> Any:  # noqa: PLR0911
     """`value` as plain JSON values that say what it is: settings, functions and nested ones.
 
-    The same experiment is described alike in every process: no addresses, no order of hashing.
+    The same experiment is described alike in every process: no addresses, no order of hashing; and
+    in every folder: fields that are not compared (`field(compare=False)`) only say where something
+    lies.
     """
     if isinstance(value, bool | int | str) or value is None:
         return value
     if isinstance(value, float | Path):
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):
-        inside = {f.name: described(getattr(value, f.name)) for f in fields(value)}
+        inside = {f.name: described(getattr(value, f.name)) for f in fields(value) if f.compare}
         return {"is": _name(type(value)), **inside}
     if isinstance(value, functools.partial):
         words = {k: described(v) for k, v in sorted(value.keywords.items())}

@@ -31,7 +31,7 @@ from fathom.io.paths import make_folders, os_errors
 from fathom.io.result import to_json
 from fathom.train.checkpoint import newest
 from fathom.train.experiment import Experiment
-from fathom.train.load import FREE, described, differences
+from fathom.train.load import FREE, NOTED, described, differences
 from fathom.train.validate import Judged
 from fathom.viz.training import training_report
 
@@ -119,16 +119,17 @@ def open_record(
         changes = differences(before["experiment"], about)
         fixed = [n for n in changes if n not in FREE]
         if fixed:
+            field, now, then = _apart(fixed[0], about, before["experiment"])
             raise UsageError(
                 "was trained with another setting",
                 file=path,
-                field=fixed[0],
-                value=_brief(about.get(fixed[0])),
-                expected=_brief(before["experiment"].get(fixed[0])),
+                field=field,
+                value=_brief(now),
+                expected=_brief(then),
                 remedy="change it back, or start a new run with -o",
             )
         for setting in changes:
-            if setting in FREE[:2]:
+            if setting in NOTED:
                 notify(f"{setting} was changed: what follows is not as in an undisturbed run")
         _clean(folder)
         return Record(folder, {**before, "experiment": about}, _entries(folder / LOG), notify)
@@ -231,6 +232,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
     return value
+
+
+def _apart(name: str, now: Any, then: Any) -> tuple[str, Any, Any]:
+    """The setting of that name in both descriptions; of nested ones the innermost that differs."""
+    now, then = now.get(name), then.get(name)
+    while isinstance(now, dict) and isinstance(then, dict):
+        inner = next((k for k in {**then, **now} if now.get(k) != then.get(k)), None)
+        if inner is None:
+            break
+        name, now, then = f"{name}.{inner}", now.get(inner), then.get(inner)
+    return name, now, then
 
 
 def _brief(value: Any) -> str:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fathom.core.errors import UsageError
+from fathom.core.errors import InputError, UsageError
 from fathom.core.pair import StereoPair, View
 from fathom.layers.cues import Cues
 from fathom.layers.depth_losses import scale_invariant_gradient
@@ -57,8 +57,11 @@ class Unlabelled:
     both_views: bool = True
 
     def cut(self, experiment: Experiment, sample: Any, name: str, rng: np.random.Generator) -> Crop:
-        """A window of the augmented sample."""
+        """A window of the augmented sample. Raises `InputError` for what is no pair, or a view of
+        one colour."""
         sample = usable(sample, labelled=False)
+        for view, side in zip((sample.pair.left, sample.pair.right), SIDES, strict=True):
+            require_texture(view, side)
         if experiment.augment is not None:
             sample = usable(experiment.augment(sample, rng), labelled=False)
         size = (experiment.crop_height, experiment.crop_width)
@@ -103,6 +106,18 @@ class Unlabelled:
     def validate(self, judge: Validation, samples: Any, judging: Judging) -> Judged | None:
         """As for pairs with truth."""
         return _PLAIN.validate(judge, samples, judging)
+
+
+def require_texture(view: View, field: str) -> None:
+    """Raises `InputError` for a view of one colour: everything looks like everything in it."""
+    if bool((view.image == view.image[:1, :1]).all()):
+        raise InputError(
+            "is of one colour, which teaches nothing",
+            field=field,
+            value=", ".join(map(str, view.image[0, 0])),
+            expected="an image",
+            remedy="take it out of the folder",
+        )
 
 
 _WEIGHTS = ("smoothness", "consistency", "loop", "far", "cross_check", "gradients", "anchors")

@@ -20,6 +20,7 @@ from fathom.data.augment_color import jittered
 from fathom.data.clips import Moment
 from fathom.nets.mono.depth_and_motion import MotionOutput
 from fathom.train.experiment import Experiment, Judging
+from fathom.train.self_supervised import require_texture
 from fathom.train.validate import Judged
 from fathom.train.video_validate import VideoValidation, validate
 
@@ -114,9 +115,10 @@ class Video:
         """The frame and its sources at the size of the experiment.
 
         Raises `InputError` for what is no `Moment`, has no source, or no right view where one is
-        needed.
+        needed, and for a frame of one colour.
         """
         moment = usable(sample, stereo=self.stereo)
+        require_texture(moment.view, "view")
         size = (experiment.crop_width, experiment.crop_height)
         views = [moment.view, *moment.neighbours]
         count = len(views)

@@ -18,6 +18,9 @@ from fathom.train.video import FrameBatch
 
 Views = tuple[Tensor, Tensor, Tensor]
 """An image (b, 3, h, w), its sources (b, n, 3, h, w), and the intrinsics (b, 3, 3)."""
+_LARGE = 1 << 20
+"""Numbers of the sources from which on errors are made once more for the gradient: what SSIM would
+keep of each size is some 25 times as much."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,32 @@ class VideoLoss:
     ) -> Tensor:
         image, sources, intrinsics = views
         depth = depth_of(sigmoid)
-        seen = [
-            seen_after(sources[:, n], depth, intrinsics, motions[:, n])[0]
+        if sources.numel() >= _LARGE:
+            errors = self._sparing(depth, motions, views)
+        else:
+            seen = [
+                seen_after(sources[:, n], depth, intrinsics, motions[:, n])[0]
+                for n in range(sources.shape[1])
+            ]
+            errors = self._errors(torch.stack(seen, dim=1), image)
+        return least_error(errors, still, self.noise)[0].mean()
+
+    def _sparing(self, depth: Tensor, motions: Tensor, views: Views) -> Tensor:
+        """The warped sources' errors, one source after the other and once more for the gradient:
+        more time, less memory."""
+        from torch.utils.checkpoint import checkpoint
+
+        image, sources, intrinsics = views
+
+        def error(source: Tensor, motion: Tensor) -> Tensor:
+            return self.distance(seen_after(source, depth, intrinsics, motion)[0], image)
+
+        found = [
+            checkpoint(error, sources[:, n], motions[:, n], use_reentrant=False)
             for n in range(sources.shape[1])
         ]
-        errors = self._errors(torch.stack(seen, dim=1), image)
-        return least_error(errors, still, self.noise)[0].mean()
+        errors = torch.cat(found, dim=1)
+        return errors if self.minimum else errors.mean(dim=1, keepdim=True)
 
 
 def _reduced(views: Views, size: tuple[int, int]) -> Views:

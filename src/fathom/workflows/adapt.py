@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fathom.catalog import default_name
 from fathom.core.errors import MissingExtraError, UsageError
 from fathom.core.options import option
 from fathom.train.adapt_recipe import Recipe
 from fathom.train.adapt_rule import deciding
+from fathom.workflows.adapt_anchors import AnchorOptions
 from fathom.workflows.adapt_frames import (
     LEAST_HELD,
     Fit,
@@ -25,7 +27,7 @@ from fathom.workflows.adapt_frames import (
     find_frames,
     fit_frames,
 )
-from fathom.workflows.mono_anchors import AlignOptions
+from fathom.workflows.adapt_places import Places
 from fathom.workflows.pairs import PairOptions
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class AdaptOptions:
     resume: bool = option(False, "go on with an interrupted run")
 
     def __post_init__(self) -> None:
+        if self.model == "default":
+            object.__setattr__(self, "model", default_name())
         leasts = {"most_held": LEAST_HELD, "judge_every": 1, "steps": 1, "batch": 1, "patience": 1}
         for name, least in leasts.items():
             if getattr(self, name) < least:
@@ -82,72 +86,6 @@ class AdaptOptions:
             raise UsageError(
                 "is no rate", field="learning_rate", value=self.learning_rate,
                 expected="above 0, below 1",
-            )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where a run writes. weights: the result. The rest lies beside it: its report as JSON and as
-    a page, and the folder of the run (log, checkpoints, labels)."""
-
-    weights: Path
-
-    @property
-    def report(self) -> Path:
-        """The report as JSON."""
-        return self.weights.with_suffix(".json")
-
-    @property
-    def page(self) -> Path:
-        """The report to look at."""
-        return self.weights.with_suffix(".html")
-
-    @property
-    def run(self) -> Path:
-        """The folder of everything that is made on the way."""
-        return self.weights.with_name(self.weights.stem + "-run")
-
-    @property
-    def training(self) -> Path:
-        """The folder of the training run (`fathom.train.record`)."""
-        return self.run / "training"
-
-    def check(self, *, resume: bool) -> None:
-        """Raises `UsageError` for another kind of file, or one that is there already."""
-        if self.weights.suffix != ".safetensors":
-            raise UsageError(
-                "is no file of weights", field="output", value=str(self.weights),
-                expected="a name that ends in .safetensors",
-            )  # fmt: skip
-        taken = [p for p in (self.weights, self.report, self.page) if p.exists()]
-        if taken and not resume:
-            raise UsageError(
-                "is there already, and nothing is overwritten", file=taken[0],
-                remedy="give another name with -o, or move it away",
-            )  # fmt: skip
-        if not resume and self.run.is_dir() and any(self.run.iterdir()):
-            raise UsageError(
-                "holds what another run began", file=self.run,
-                remedy="go on with --resume, give another name with -o, or move it away",
-            )  # fmt: skip
-
-    def claim(self, about: dict[str, Any]) -> None:
-        """Says in the run's folder what it is made of, or compares: labels and windows of other
-        pairs or another model must not be taken for those of these.
-
-        Raises `UsageError` if they are another run's, `ResourceError` if nothing can be written.
-        """
-        from fathom.io.atomic import write_text
-        from fathom.io.files import read_bytes
-        from fathom.io.result import to_json
-
-        file, told = self.run / "about.json", to_json(about) + "\n"
-        if not file.is_file():
-            write_text(file, told)
-        elif read_bytes(file, "JSON file", 1 << 20).decode() != told:
-            raise UsageError(
-                "was begun with other pairs, another model or another share of sureness",
-                file=self.run, remedy="give the same again, or another name with -o",
             )  # fmt: skip
 
 
@@ -202,7 +140,7 @@ def adapt_files(
     options: AdaptOptions,
     frames: FrameOptions,
     pairs: PairOptions,
-    anchors: AlignOptions,
+    anchors: AnchorOptions,
     recipe: Recipe,
     notify: Notify,
     advance: Callable[[int], Any],
@@ -245,11 +183,10 @@ def adapt(
     """
     from fathom.train.adapt_nets import Start
     from fathom.train.adapt_rule import Rule
-    from fathom.train.adapt_watch import means
     from fathom.train.batches import parted
     from fathom.train.loop import train
 
-    began = time.monotonic()
+    began, notify = time.monotonic(), _once(notify)
     start = Start(options.model, options.weights)
     places.claim(_made_of(frames, fit, options, recipe))
     needs = start.needs(frames.load(fit.kept[0]).pair)
@@ -271,14 +208,47 @@ def adapt(
         device=options.device, notify=notify,
     )  # fmt: skip
     made = _decided(start, experiment.validation[0], options, rule, result, notify)
-    outcome = Outcome(
-        made.kept, made.ratio, result.stopped, result.step, fit, judged.names,
+    outcome = replace(
+        _outcome(made, result, fit, judged.names, places, _settings(options, recipe)),
+        seconds=time.monotonic() - began,
+    )
+    standing = places.standing()
+    if standing is None or (outcome.kept and outcome.ratio <= standing):
+        _written(start, outcome, made.file, _pictures(judged, made))
+        return outcome
+    notify(f"{places.weights} and its report stay: {standing:.3g} of before, now {made.ratio:.3g}")
+    return replace(outcome, kept=False)
+
+
+def _outcome(
+    made: "_Decision",
+    result: "TrainResult",
+    fit: Fit,
+    held: tuple[str, ...],
+    places: Places,
+    settings: dict[str, Any],
+) -> Outcome:
+    from fathom.train.adapt_watch import means
+
+    return Outcome(
+        made.kept, made.ratio, result.stopped, result.step, fit, held,
         means(made.before), means(made.after),
         {b.name: (b.numbers, a.numbers) for b, a in made.both()},
-        places, time.monotonic() - began, _settings(options, recipe),
+        places, settings=settings,
     )  # fmt: skip
-    _written(start, outcome, made.file, _pictures(judged, made))
-    return outcome
+
+
+def _once(notify: Notify) -> Notify:
+    """Says only once why a frame is left out: it is met again and again."""
+    said: set[str] = set()
+
+    def say(line: str) -> None:
+        if line not in said:
+            notify(line)
+        if "left out " in line:
+            said.add(line)
+
+    return say
 
 
 def _made_of(frames: Frames, fit: Fit, options: AdaptOptions, recipe: Recipe) -> dict[str, Any]:

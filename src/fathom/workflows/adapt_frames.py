@@ -6,13 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fathom.combine.check import check_pair
-from fathom.core.arrays import Array
-from fathom.core.camera import StereoRig
+from fathom.combine.check import Examination, examine
+from fathom.combine.check_finding import Finding
+from fathom.combine.check_folder import check_folder, lean
 from fathom.core.errors import FathomError, InputError, UsageError
-from fathom.core.maps import Depth, Disparity, SparseDepth
+from fathom.core.maps import Disparity
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
 from fathom.core.sample import StereoSample
@@ -20,8 +18,7 @@ from fathom.data.augment import resized
 from fathom.data.registry import open_dataset, recognise
 from fathom.io.pairing import FoundPairs, find_pairs
 from fathom.train.taught import side_folders
-from fathom.workflows.mono_anchors import AlignOptions, anchors_of
-from fathom.workflows.mono_camera import FoundCamera
+from fathom.workflows.adapt_anchors import AnchorOptions
 from fathom.workflows.pairs import PairOptions, load_pair
 from fathom.workflows.truths import truth_files
 
@@ -101,7 +98,11 @@ class Frames:
 
 
 def find_frames(
-    first: str, second: str | None, options: FrameOptions, pairs: PairOptions, anchors: AlignOptions
+    first: str,
+    second: str | None,
+    options: FrameOptions,
+    pairs: PairOptions,
+    anchors: AnchorOptions,
 ) -> Frames:
     """The pairs of two folders or globs, of one folder with a folder for each side, of a list, or
     of a data set.
@@ -112,7 +113,7 @@ def find_frames(
     place = Path(first)
     named = options.format is not None or options.split is not None
     if second is None and (named or place.is_file() or recognise(place)):
-        if pairs != PairOptions() or anchors.align is not None:
+        if pairs != PairOptions() or anchors.anchors is not None:
             raise UsageError(
                 "a data set or list brings its own calibration and truth",
                 field="flags for images",
@@ -128,14 +129,13 @@ def find_frames(
     sides = side_folders(place) if second is None else (first, second)
     found = find_pairs(*sides)
     names = tuple(p.name for p in found.pairs)
-    if len(names) > 1:
-        anchors.require_many("give a folder with anchors of each pair", flag="anchors")
+    anchors.check(names)
 
     def load(index: int) -> StereoSample:
         files = found.pairs[index]
-        pair = load_pair(files.left, files.right, pairs).pair
-        known = _anchors(pair, anchors, names[index], index, len(names))
-        return StereoSample(pair, known, name=names[index])
+        loaded = load_pair(files.left, files.right, pairs)
+        known = anchors.of(loaded, names[index], index, len(names))
+        return StereoSample(loaded.pair, known, name=names[index])
 
     judged = None if options.truth is None else _judged(found, options.truth)
     return Frames(names, load, judged, lonely=found.lonely)
@@ -158,40 +158,6 @@ def _judged(found: FoundPairs, truth: Path) -> Callable[[int, StereoPair], Dispa
     return judged
 
 
-def _anchors(
-    pair: StereoPair, options: AlignOptions, name: str, index: int, count: int
-) -> Disparity | None:
-    """What is known of a pair in metres, as disparities."""
-    file = options.file_of(name, index, count)
-    if file is None:
-        return None
-    rig = pair.rig
-    if rig is None:
-        raise UsageError(
-            "are metres, and no rig says what disparity they are", field="align", value=file,
-            remedy="give --calib FILE, or --focal and --baseline",
-        )  # fmt: skip
-    found = FoundCamera(rig.left, "calibration", "the pair's rig", rig)
-    points, _ = anchors_of(pair.size, found, options, file)
-    return Disparity(disparity_map(points, rig, pair.shape))
-
-
-def disparity_map(points: SparseDepth | Depth, rig: StereoRig, shape: tuple[int, int]) -> Array:
-    """Metres at single pixels, or a map of them, as disparities float32 (h, w), NaN = unknown.
-
-    A point counts for the pixel it lies in; of several in one the nearest counts. Points outside
-    the image are left out.
-    """
-    if isinstance(points, Depth):
-        return rig.disparity_of(points.values)
-    out = np.full(shape, -np.inf, np.float32)
-    columns, rows = np.rint(points.pixels).astype(np.int64).T
-    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-    values = rig.disparity_of(points.depth)[inside]
-    np.maximum.at(out, (rows[inside], columns[inside]), values)
-    return np.where(np.isfinite(out), out, np.float32(np.nan))
-
-
 def _reduced(sample: StereoSample, factor: int) -> StereoSample:
     if factor == 1:
         return sample
@@ -201,10 +167,12 @@ def _reduced(sample: StereoSample, factor: int) -> StereoSample:
 
 @dataclass(frozen=True)
 class Fit:
-    """Which frames can be learned from. kept: their indices. left_out: name and why of the rest."""
+    """Which frames can be learned from. kept: their indices. left_out: name and why of the rest.
+    anchored: how many of the kept have anchors inside the image."""
 
     kept: tuple[int, ...]
     left_out: tuple[tuple[str, str], ...]
+    anchored: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -215,32 +183,28 @@ class Fit:
         """For people."""
         total = len(self.kept) + len(self.left_out)
         reasons = ", ".join(f"{why} {count}" for why, count in self.counts.items())
-        return f"pair check: {len(self.kept)} of {total} pairs are fit" + (
+        anchors = f", {self.anchored} of them with anchors" if self.anchored else ""
+        return f"pair check: {len(self.kept)} of {total} pairs are fit{anchors}" + (
             f"; left out: {reasons}" if reasons else ""
         )
 
 
 def fit_frames(frames: Frames, check: bool, advance: Notify) -> Fit:
-    """Which frames can be read and, if `check`, are pairs at all. advance: told each name.
+    """Which frames can be read and, if `check`, are pairs at all: each by itself, then all of one
+    size together (`fathom.combine.check_folder`). advance: told each name.
 
     Raises `InputError` if fewer than `LEAST` are left, `UsageError` as the frames' reader does.
     """
-    kept: list[int] = []
-    left_out: list[tuple[str, str]] = [(p.name, "no partner") for p in frames.lonely]
+    looks = []
     for i, name in enumerate(frames.names):
         advance(name)
-        try:
-            why = _unfit(frames.load(i), check)
-        except UsageError:
-            raise  # what was typed is wrong, not this pair
-        except FathomError as error:
-            why = f"unreadable: {error}"
-        if why is None:
-            kept.append(i)
-        else:
-            left_out.append((name, why))
-    found = Fit(tuple(kept), tuple(left_out))
-    if len(kept) < LEAST:
+        looks.append(_look(frames.load, i, check))
+    reasons = _together(looks)
+    left_out = [(p.name, "no partner") for p in frames.lonely]
+    left_out += [(n, why) for n, why in zip(frames.names, reasons, strict=True) if why is not None]
+    kept = tuple(i for i, why in enumerate(reasons) if why is None)
+    found = Fit(kept, tuple(left_out), sum(looks[i].anchored for i in kept))
+    if len(found.kept) < LEAST:
         raise InputError(
             "leaves too few pairs to learn from", field="pairs", value=found.line(),
             expected=f"{LEAST} or more that are fit",
@@ -249,18 +213,54 @@ def fit_frames(frames: Frames, check: bool, advance: Notify) -> Fit:
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """why: the frame cannot serve, or None. anchored: something is known of it. seen: by the check,
+    with the size of the pair."""
+
+    why: str | None = None
+    anchored: bool = False
+    size: tuple[int, int] = (0, 0)
+    seen: Examination | None = None
+
+
+def _look(load: Callable[[int], StereoSample], index: int, check: bool) -> _Look:
+    try:
+        sample: Any = load(index)
+        if not isinstance(sample, StereoSample):
+            return _Look("no pair: a single view")
+        anchored = sample.truth is not None and bool(sample.truth.known.any())
+        if not check:
+            return _Look(anchored=anchored)
+        pair = sample.pair
+        seen = examine(pair.left, pair.right, pair.rig)
+    except UsageError:
+        raise  # what was typed is wrong, not this pair
+    except FathomError as error:
+        return _Look(f"unreadable: {error}")
+    grave = next((f for f in seen.findings if f.code in REFUSED), None)
+    return _Look(_words(grave), anchored, pair.size, lean(seen))
+
+
+def _together(looks: Sequence[_Look]) -> list[str | None]:
+    """Why each frame cannot serve, when all of one size are seen together."""
+    reasons = [look.why for look in looks]
+    sizes: dict[tuple[int, int], dict[int, Examination]] = {}
+    for i, look in enumerate(looks):
+        if look.seen is not None:
+            sizes.setdefault(look.size, {})[i] = look.seen
+    for size, seen in sizes.items():
+        found = check_folder(tuple(seen.values()), size)
+        for i, finding in zip(seen, found, strict=True):
+            reasons[i] = reasons[i] or _words(finding)
+    return reasons
+
+
+def _words(finding: Finding | None) -> str | None:
+    return None if finding is None else f"{finding.code}: {finding.message}"
+
+
 def _first_reason(left_out: list[tuple[str, str]]) -> str | None:
     """Of pairs that could not be read: what the first one says, for no check would show it."""
     said = [f"{name}: {why}" for name, why in left_out if why.startswith("unreadable")]
     return said[0] if said else None
-
-
-def _unfit(sample: Any, check: bool) -> str | None:
-    if not isinstance(sample, StereoSample):
-        return "no pair: a single view"
-    if not check:
-        return None
-    pair = sample.pair
-    findings = check_pair(pair.left, pair.right, pair.rig)
-    grave = [f for f in findings if f.code in REFUSED]
-    return f"{grave[0].code}: {grave[0].message}" if grave else None
