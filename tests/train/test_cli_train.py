@@ -145,11 +145,13 @@ def test_a_gpu_that_is_not_there_is_4(call, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_without_torch_the_extra_is_named(call, tmp_path, monkeypatch):
+@pytest.mark.parametrize("module", ["torch", "lightning_fabric"])
+def test_without_its_packages_the_extra_is_named(module, call, tmp_path, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a)
+        importlib.util, "find_spec", lambda name, *a: None if name == module else real(name, *a)
     )
     code, _, said = call(TINY, "-o", tmp_path / "run")
     assert code == 2
-    assert "torch is not installed; run: pip install 'fathom-depth[torch]'" in error(said)
+    package = module.replace("_", "-")
+    assert f"{package} is not installed; run: pip install 'fathom-depth[train]'" in error(said)

@@ -40,6 +40,7 @@ def test_two_processes_have_the_gradients_of_the_whole_batch(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("step 3/3") == 1  # the first process alone speaks
     assert "left out s1: s1.png: is damaged" in done.stderr
+    assert "backend" not in done.stderr + done.stdout  # what Fabric tells by itself
     from fathom.train.load import load_experiment
 
     sys.path.insert(0, str(Path(train_runs.__file__).parent))
@@ -54,6 +55,13 @@ def test_two_processes_have_the_gradients_of_the_whole_batch(tmp_path):
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-7)
     assert not torch.allclose(one["first.weight"], start["first.weight"], atol=1e-3)
+
+
+class _Fabric:
+    """A place among so many, on a device that need not be there."""
+
+    def __init__(self, size, device):
+        self.global_rank, self.world_size, self.device = 0, size, device
 
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:1", "cuda:x", "cuda:", ""])
@@ -85,7 +93,7 @@ def test_a_gpu_without_bfloat16(monkeypatch):
     from fathom.train.loop import _check
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    place = module.World(0, 1, torch.device("cuda", 0))
+    place = module.World(_Fabric(1, torch.device("cuda", 0)))
     with pytest.raises(ResourceError, match="this GPU has no bfloat16"):
         _check(replace(train_runs.BASE, precision="bf16"), place)
 
@@ -105,12 +113,31 @@ def test_a_batch_that_does_not_divide(tmp_path, monkeypatch):
     import fathom.train.loop as loop
 
     @contextmanager
-    def three(device):
-        yield module.World(0, 3, torch.device("cpu"))
+    def three(device, precision):
+        yield module.World(_Fabric(3, torch.device("cpu")))
 
     monkeypatch.setattr(loop, "joined", three)
     with pytest.raises(UsageError, match=r"batch = 2: does not divide.*multiple of 3"):
         run(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_precision_is_the_forward_pass_s(precision, kind):
+    with joined("cpu", precision) as world:
+        net = world.wrapped(torch.nn.Linear(2, 1))
+        with world.autocast():
+            answer = net(torch.ones(1, 2))
+        assert answer.dtype == kind
+        world.backward(answer.sum())
+        assert net.weight.grad.dtype == torch.float32
+
+
+def test_a_cluster_s_job_is_not_taken_for_one_s_own(monkeypatch):
+    """Fabric by itself would wait for the four tasks of the job."""
+    for name, value in {"NTASKS": "4", "JOB_NAME": "x", "PROCID": "2", "LOCALID": "2"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with joined("cpu") as world:
+        assert (world.rank, world.size) == (0, 1)
 
 
 def test_one_process_needs_nobody():

@@ -1,9 +1,9 @@
 """The training loop, whole and visible: `train` sets up, `_steps` is the loop.
 
-Plain torch rather than Lightning Fabric or Accelerate: what a framework would take over is here
-some lines each (autocast, DistributedDataParallel, checkpoints), and that a killed run ends with
-the same bits as an undisturbed one can only be promised where every line that touches the state is
-ours. Every step seeds torch from (seed, step), so no state of any generator has to be kept.
+Precision, devices and processes are Lightning Fabric's (see `world`). Loading, checkpoints and
+seeds are ours: that a killed run ends with the same bits as an undisturbed one can only be promised
+where every line that touches the state is. Every step seeds torch from (seed, step), so no state of
+any generator has to be kept.
 """
 
 import math
@@ -94,11 +94,12 @@ def train(
 
     Raises `UsageError` for settings that cannot be, `InputError` for data, weights or a net that
     cannot serve, or `patience` batches in a row without a finite loss; `ResourceError` for a
-    missing GPU, too little memory or a full disk. Whatever was saved stays.
+    missing GPU, too little memory or a full disk, `MissingExtraError` without Lightning Fabric.
+    Whatever was saved stays.
     """
     if experiment.threads is not None:
         torch.set_num_threads(experiment.threads)
-    with joined(device) as world, memory_errors(experiment):
+    with joined(device, experiment.precision) as world, memory_errors(experiment):
         _check(experiment, world)
         say = notify if world.rank == 0 else _nothing
         data, validations = _data(experiment)
@@ -137,7 +138,7 @@ def trial(experiment: Experiment, steps: int, device: str, notify: Notify) -> di
     of the steps, `loss` of the last one. Everything that `train` needs is opened; raises as it
     does, and `InputError` if the loss is not finite.
     """
-    with joined(device) as world, memory_errors(experiment):
+    with joined(device, experiment.precision) as world, memory_errors(experiment):
         _check(experiment, world)
         data, _ = _data(experiment)
         state = new_state(experiment, world)

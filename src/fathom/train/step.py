@@ -46,7 +46,7 @@ def one_step(
     for group in state.optimiser.param_groups:
         group["lr"] = group["factor"] * learning_rate(experiment, step)
     buffers = [b.detach().clone() for b in state.net.buffers()]
-    with autocast(experiment, world.device), _normalised(experiment):
+    with world.autocast(), _normalised(experiment):
         output = state.parallel(*batch.inputs)
     output = task.output(output)
     terms = experiment.loss(output, batch)
@@ -57,7 +57,7 @@ def one_step(
         for tensor in task.tensors(output):
             total = total + 0 * torch.nan_to_num(tensor).sum()
     state.optimiser.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
+    world.backward(total)
     limit = math.inf if experiment.clip is None else experiment.clip
     norm = nn.utils.clip_grad_norm_(state.net.parameters(), limit)
     wrong = not bool(finite & torch.isfinite(norm))

@@ -5,7 +5,6 @@ new weights on the held-back frames (`train.adapt_watch`, `train.adapt_rule`). N
 where the weights go unless they are better.
 """
 
-import importlib.util
 import time
 import zlib
 from collections.abc import Callable
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fathom.catalog import default_name
-from fathom.core.errors import MissingExtraError, UsageError
+from fathom.core.errors import UsageError
 from fathom.core.options import option
 from fathom.train.adapt_recipe import Recipe
 from fathom.train.adapt_rule import deciding
+from fathom.train.packages import check_packages
 from fathom.workflows.adapt_anchors import AnchorOptions
 from fathom.workflows.adapt_frames import (
     LEAST_HELD,
@@ -151,8 +151,7 @@ def adapt_files(
 
     Raises as `adapt` does, and `find_frames`.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("torch", "torch")
+    check_packages()
     from fathom.train.adapt_nets import Start
 
     places = Places(out)

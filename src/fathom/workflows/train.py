@@ -1,14 +1,13 @@
 """Training as a job: an experiment file, what the command line changes in it, a folder."""
 
-import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fathom.core.errors import MissingExtraError
 from fathom.core.options import option
+from fathom.train.packages import check_packages
 
 if TYPE_CHECKING:
     from fathom.train.experiment import Experiment
@@ -41,11 +40,10 @@ class TrainOptions:
 def prepare(file: Path, options: TrainOptions, start: Path | None = None) -> "Experiment":
     """The experiment of a file with the options applied. start: weights to start from.
 
-    Raises `MissingExtraError` without torch, `InputError` for a file that is no experiment or
-    weights that are not there, `UsageError` for impossible settings.
+    Raises `MissingExtraError` without torch or Lightning Fabric, `InputError` for a file that is no
+    experiment or weights that are not there, `UsageError` for impossible settings.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("torch", "torch")
+    check_packages()
     from fathom.train.checkpoint import read_weights
     from fathom.train.experiment import Pairs
     from fathom.train.load import changed, load_experiment
