@@ -42,7 +42,7 @@ def test_anchors_are_cut_from_the_same_window_as_the_labels():
     plain = task.cut(BASE, sample(1), "s1", np.random.default_rng(0))
     assert np.isnan(plain[1]).all()
     batch = task.to_batch(task.stacked([*cuts, plain], ()), torch.device("cpu"), False)
-    assert batch.anchors.shape == (4, 1, 8, 16) and batch.single(3).names == ("s1",)
+    assert batch.anchors.shape == (4, 1, 8, 16) and batch.part(slice(3, 4)).names == ("s1",)
 
 
 def terms(recipe, labelled=True, anchors=True):

@@ -226,7 +226,7 @@ def test_regions_count_by_their_area_and_terms_by_their_weights():
     assert set(ViewLoss(guesses=0.0)(MonoOutput(answer), given)) == {"truth"}
     only = given.where(torch.tensor([False, True]))
     assert only.names == ("b",) and set(ViewLoss()(MonoOutput(answer[1:]), only)) == {"guesses"}
-    assert given.single(1).names == ("b",)
+    assert given.part(slice(1, 2)).names == ("b",)
 
 
 def test_the_tenth_with_the_largest_residuals_does_not_count():

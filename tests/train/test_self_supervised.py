@@ -79,7 +79,7 @@ def test_the_net_sees_the_mirrored_pair_and_its_answer_is_turned_back():
     arrays = Batches(experiment, blind())[0]
     batch = task.to_batch(arrays, torch.device("cpu"), channels_last=False)
     assert batch.evidence.shape == (2, 2, 2, 8, 16)
-    one = batch.single(1)
+    one = batch.part(slice(1, 2))
     for some in (batch, one):
         output = task.output(Seeing()(*some.inputs))
         assert torch.equal(output.disparities[0], some.left[:, :1])

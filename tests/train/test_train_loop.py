@@ -55,6 +55,26 @@ def test_it_learns_and_the_log_shows_it(tmp_path):
     assert page.count("<svg") == 4 and "data:image/png" in page and "seen: epe" in page
 
 
+def test_a_batch_in_parts_learns_the_same(tmp_path):
+    """Steps of SGD with the gradient of each part alone, and their mean."""
+    told = {"net": train_runs.plain_net, "batch": 4, "steps": 3, "ema": None}
+    told |= {"optimiser": "sgd", "clip": 0.5}
+    folders = [tmp_path / "whole", tmp_path / "parts"]
+    for folder, parts in zip(folders, (1, 4), strict=True):
+        run(folder, parts=parts, **told)
+    whole, parts = (train_runs.weights(f) for f in folders)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-5, atol=1e-7)
+    for kind in ("epe", "bad_2", "loss"):
+        one, other = (log(f)[1][kind] for f in folders)
+        assert other == pytest.approx(one, rel=1e-5)
+
+
+def test_parts_that_do_not_divide_the_batch(tmp_path):
+    with pytest.raises(UsageError, match=r"batch = 2: does not divide among parts.*multiple of 3"):
+        run(tmp_path / "a", parts=3)
+
+
 class Pooling(Net):
     """Normalises a mean over the whole image, as PSMNet's pyramid does."""
 

@@ -312,7 +312,7 @@ def test_a_frame_that_breaks_the_loss_is_named(clip):
     batch = batch_of(clip)
     batch.image[1, 0, 0, 0] = math.nan
     assert culprits(net(), experiment(clip), batch) == [batch.names[1]]
-    one = batch.single(0)
+    one = batch.part(slice(0, 1))
     assert isinstance(one, FrameBatch) and one.names == batch.names[:1] and len(one.fixed) == 1
 
 

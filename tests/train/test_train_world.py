@@ -35,6 +35,7 @@ def test_two_processes_have_the_gradients_of_the_whole_batch(tmp_path):
     file.write_text(EXPERIMENT)
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     words += ["-m", "fathom", "train", str(file), "-o", str(tmp_path / "two"), "--device", "cpu"]
+    words += ["--set", "parts=2"]  # each process's pairs one after the other
     environment = {**os.environ, "PYTHONPATH": str(Path(train_runs.__file__).parent)}
     done = subprocess.run(words, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -76,9 +76,9 @@ class AnchoredBatch:
         """What the net is called with."""
         return self.plain.inputs
 
-    def single(self, index: int) -> "AnchoredBatch":
-        """A batch of one sample of this one."""
-        return AnchoredBatch(self.plain.single(index), self.anchors[index : index + 1])
+    def part(self, chosen: slice) -> "AnchoredBatch":
+        """A batch of some samples of this one."""
+        return AnchoredBatch(self.plain.part(chosen), self.anchors[chosen])
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ class Loaded(Protocol):
     def names(self) -> tuple[str, ...]: ...
     @property
     def inputs(self) -> tuple[Any, ...]: ...
-    def single(self, index: int) -> Any:
-        """A batch of one sample of this one."""
+    def part(self, chosen: slice) -> Any:
+        """A batch of some samples of this one."""
         ...
 
 
@@ -208,6 +208,7 @@ class Experiment:
 
     steps: int = option(10_000, "batches to train on, counted from the very beginning")
     batch: int = option(4, "pairs a step, over all processes together")
+    parts: int = option(1, "a batch goes through in so many parts: slower, and less memory")
     crop_width: int = option(512, "pixels")
     crop_height: int = option(256, "pixels")
     divisor: int = option(32, "sizes the net takes are multiples of this")
@@ -265,7 +266,7 @@ class Experiment:
 
 
 _COUNTS = (
-    *("steps", "batch", "crop_width", "crop_height", "divisor"),
+    *("steps", "batch", "parts", "crop_width", "crop_height", "divisor"),
     *("log_every", "save_every", "validate_every", "keep", "patience"),
 )
 _TINY = 1e-12

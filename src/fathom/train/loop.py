@@ -344,13 +344,14 @@ def _data(experiment: Experiment) -> tuple[Any, tuple[tuple[Judge, Any], ...]]:
 
 def _check(experiment: Experiment, world: World) -> None:
     """Raises for what only the machine can tell to be impossible."""
-    if experiment.batch % world.size:
-        raise UsageError(
-            "does not divide among the processes",
-            field="batch",
-            value=experiment.batch,
-            expected=f"a multiple of {world.size}",
-        )
+    for count, whom in ((world.size, "the processes"), (world.size * experiment.parts, "parts")):
+        if experiment.batch % count:
+            raise UsageError(
+                f"does not divide among {whom}",
+                field="batch",
+                value=experiment.batch,
+                expected=f"a multiple of {count}",
+            )
     cuda = world.device.type == "cuda"
     if experiment.precision == "bf16" and cuda and not torch.cuda.is_bf16_supported():
         raise ResourceError(

@@ -59,13 +59,12 @@ class Batch:
             evidence = None if evidence is None else evidence.transpose(0, 1).flatten(0, 1)
         return images if evidence is None else (*images, evidence)
 
-    def single(self, index: int) -> "Batch":
-        """A batch of one sample of this one."""
-        one = slice(index, index + 1)
-        evidence = None if self.evidence is None else self.evidence[one]
-        images = self.left[one], self.right[one]
-        known = self.truth[one], self.valid[one]
-        return Batch(*images, *known, evidence, self.names[one], self.both_views)
+    def part(self, chosen: slice) -> "Batch":
+        """A batch of some samples of this one."""
+        evidence = None if self.evidence is None else self.evidence[chosen]
+        images = self.left[chosen], self.right[chosen]
+        known = self.truth[chosen], self.valid[chosen]
+        return Batch(*images, *known, evidence, self.names[chosen], self.both_views)
 
 
 def to_batch(arrays: Arrays, device: torch.device, channels_last: bool) -> Batch:

@@ -123,9 +123,11 @@ class ViewBatch:
         """What the net is called with."""
         return (self.image,)
 
-    def single(self, index: int) -> "ViewBatch":
-        """A batch of one sample of this one."""
-        return self.where(torch.arange(len(self.names)) == index)
+    def part(self, chosen: slice) -> "ViewBatch":
+        """A batch of some samples of this one."""
+        image, target, valid = self.image[chosen], self.target[chosen], self.valid[chosen]
+        guessed, pasted = self.guessed[chosen], self.pasted[chosen]
+        return ViewBatch(image, target, valid, guessed, pasted, self.names[chosen])
 
     def where(self, chosen: Tensor) -> "ViewBatch":
         """The samples that a mask (b,) chooses."""

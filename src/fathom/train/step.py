@@ -17,6 +17,9 @@ from fathom.train.task import task_of
 from fathom.train.validate import autocast
 from fathom.train.world import World
 
+Sums = tuple[Tensor, Tensor, Tensor]
+"""Of |error|, of errors over 2 px, of pixels."""
+
 
 @dataclass(frozen=True, eq=False)
 class Done:
@@ -28,7 +31,7 @@ class Done:
     halt: bool
     failures: int
     terms: dict[str, Tensor]
-    sums: tuple[Tensor, Tensor, Tensor]
+    sums: Sums
 
 
 def one_step(
@@ -41,23 +44,13 @@ def one_step(
 ) -> Done:
     """One step: forward, backward, update. If loss or gradient are not finite in any process,
     nothing changes, the running means of the net's normalisation included."""
-    task = task_of(experiment)
     torch.manual_seed(_seed(experiment.seed, step, world.rank))
     for group in state.optimiser.param_groups:
         group["lr"] = group["factor"] * learning_rate(experiment, step)
     buffers = [b.detach().clone() for b in state.net.buffers()]
-    with world.autocast(), _normalised(experiment):
-        output = state.parallel(*batch.inputs)
-    output = task.output(output)
-    terms = experiment.loss(output, batch)
-    total: Tensor = sum(terms.values(), torch.zeros((), device=world.device))
-    finite = torch.isfinite(total.detach())
-    if world.size > 1:
-        # DDP waits for the gradient of every parameter, and a loss need not use every output.
-        for tensor in task.tensors(output):
-            total = total + 0 * torch.nan_to_num(tensor).sum()
     state.optimiser.zero_grad(set_to_none=True)
-    world.backward(total)
+    terms, sums = _gradients(experiment, world, state, batch)
+    finite = torch.isfinite(sum(terms.values(), torch.zeros((), device=world.device)))
     limit = math.inf if experiment.clip is None else experiment.clip
     norm = nn.utils.clip_grad_norm_(state.net.parameters(), limit)
     wrong = not bool(finite & torch.isfinite(norm))
@@ -71,8 +64,36 @@ def one_step(
         with torch.no_grad():
             for buffer, before in zip(state.net.buffers(), buffers, strict=True):
                 buffer.copy_(before)
-    kept = {k: v.detach() for k, v in terms.items()}
-    return Done(not bad, asked > 0, int(failures), kept, task.measured(output, batch))
+    return Done(not bad, asked > 0, int(failures), terms, sums)
+
+
+def _gradients(
+    experiment: Experiment, world: World, state: State, batch: Loaded
+) -> tuple[dict[str, Tensor], Sums]:
+    """Leaves the gradient of the loss in the weights; a batch in parts, one after the other, leaves
+    the mean of theirs. Returns the loss's terms and what is measured, both without a gradient."""
+    task, parts = task_of(experiment), experiment.parts
+    size = len(batch.names) // parts
+    means: dict[str, Tensor] = {}
+    sums: list[Sums] = []
+    for start in range(0, size * parts, size):
+        part = batch if parts == 1 else batch.part(slice(start, start + size))
+        with world.accumulating(state.parallel, last=len(sums) == parts - 1):
+            with world.autocast(), _normalised(experiment):
+                output = state.parallel(*part.inputs)
+            output = task.output(output)
+            terms = {k: v / parts for k, v in experiment.loss(output, part).items()}
+            total: Tensor = sum(terms.values(), torch.zeros((), device=world.device))
+            if world.size > 1:
+                # DDP waits for every parameter's gradient, and a loss need not use every output.
+                for tensor in task.tensors(output):
+                    total = total + 0 * torch.nan_to_num(tensor).sum()
+            world.backward(total)
+        for name, value in terms.items():
+            means[name] = means.get(name, 0) + value.detach()
+        sums.append(task.measured(output, part))
+    error, bad, pixels = (torch.stack(list(each)).sum(0) for each in zip(*sums, strict=True))
+    return means, (error, bad, pixels)
 
 
 @contextmanager
@@ -102,7 +123,7 @@ def culprits(net: nn.Module, experiment: Experiment, batch: Loaded) -> list[str]
     net.eval()
     with torch.no_grad(), suppress(FathomError):
         for i, name in enumerate(batch.names):
-            one = batch.single(i)
+            one = batch.part(slice(i, i + 1))
             with autocast(experiment, device):
                 output = net(*one.inputs)
             output = task.output(output)

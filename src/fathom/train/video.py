@@ -74,11 +74,13 @@ class FrameBatch:
         """What the net is called with."""
         return self.seen, self.neighbours
 
-    def single(self, index: int) -> "FrameBatch":
-        """A batch of one sample of this one."""
-        one = slice(index, index + 1)
-        images = self.image[one], self.sources[one], self.seen[one], self.neighbours[one]
-        return FrameBatch(*images, self.intrinsics[one], self.fixed[one], self.names[one])
+    def part(self, chosen: slice) -> "FrameBatch":
+        """A batch of some samples of this one."""
+        given = self.image[chosen], self.sources[chosen]
+        seen = self.seen[chosen], self.neighbours[chosen]
+        return FrameBatch(
+            *given, *seen, self.intrinsics[chosen], self.fixed[chosen], self.names[chosen]
+        )
 
 
 @dataclass(frozen=True)

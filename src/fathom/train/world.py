@@ -8,7 +8,7 @@ its place by environment variables; alone otherwise. Nothing else has to be conf
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -50,6 +50,11 @@ class World:
     def autocast(self) -> Any:
         """The context in which the net runs."""
         return self.fabric.autocast()
+
+    def accumulating(self, net: nn.Module, *, last: bool) -> Any:
+        """The context of one part of a batch: the processes meet in the last one alone. net: as
+        `wrapped` gave it."""
+        return nullcontext() if last or self.size == 1 else cast(Any, net).no_sync()
 
     def backward(self, loss: Tensor) -> None:
         """The gradients, averaged over the processes."""
