@@ -23,7 +23,9 @@ demo: $(VENV)/core.done
 	$(BIN)/fathom demo -o demo
 
 # A file's tests stay on one worker: what its module prepares is made once.
+# A full disk breaks tests in ways that do not look like it, so what is free is said first.
 test: $(VENV)/all.done lint
+	@df -h . | tail -1
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/all.done

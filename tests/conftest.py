@@ -1,6 +1,7 @@
 """What every test may ask for: the Motorcycle pair, and the folder of shared real pairs."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,18 @@ def shared_folder() -> Path | None:
     named = os.environ.get("FATHOM_SHARED")
     folder = Path(named) if named else REPOSITORY.parent / "shared"
     return folder if (folder / "data").is_dir() else None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tidy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    """What a file's fixtures wrote goes when the file is done, unless a test of it failed: all of
+    them together fill gigabytes. What pytest keeps of single tests is set in pyproject.toml."""
+    base, failed = tmp_path_factory.getbasetemp(), request.session.testsfailed
+    before = set(base.iterdir())
+    yield
+    if request.session.testsfailed == failed:
+        for folder in set(base.iterdir()) - before:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
