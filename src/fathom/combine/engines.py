@@ -99,8 +99,10 @@ def engine(
     or a precision that the processor does not have.
     """
     file, digest = _file_of(name, device, weights, precision)
-    if weights is None and precision == "int8":
-        precision = None
+    if weights is None and device == "cpu":
+        precision = _asked(precision)
+    elif file.suffix.lower() in EXPORTED:
+        precision = precision or "fp32"
     try:
         status = file.stat()
         stamp = (status.st_mtime_ns, status.st_size)
@@ -129,6 +131,13 @@ def _file_of(
     record = shipped(name)
     part = _part(record.sha256, precision) if device == "cpu" else WEIGHTS
     return record.folder / part, record.sha256[part]
+
+
+def _asked(precision: str | None) -> str:
+    """In what the runtime computes a shipped file; in the form of 8 bits the rest is fp32."""
+    from fathom.runtime import fastest
+
+    return "bf16" if (precision or fastest()) == "bf16" else "fp32"
 
 
 def _part(parts: Collection[str], precision: str | None) -> str:

@@ -81,14 +81,14 @@ def load_model(
     *,
     backend: Backend = "auto",
     threads: int | None = None,
-    precision: Precision | None = None,
+    precision: Precision = "fp32",
     sha256: str | None = None,
 ) -> Model:
     """The model in an .onnx file (or OpenVINO's .xml with its .bin), ready to run on the CPU.
 
     backend: auto takes OpenVINO, or ONNX Runtime where that is absent. threads: default all that
-    this process may use. precision: default bf16 where the processor computes in it, else fp32.
-    sha256: what the file must have.
+    this process may use. precision: bf16 rounds what a net computes, but not the positions at which
+    it reads; by OpenVINO. sha256: what the file must have.
 
     Raises `InputError` for a file that is missing, truncated, no model or of another digest,
     `MissingExtraError` if no backend (or not the one asked for) is installed, `UsageError` for an
@@ -97,7 +97,7 @@ def load_model(
     """
     if backend != "auto" and backend not in BACKENDS:
         raise unknown_name("backend", backend, ["auto", *BACKENDS])
-    if precision not in (None, "fp32", "bf16"):
+    if precision not in ("fp32", "bf16"):
         raise unknown_name("precision", str(precision), ["fp32", "bf16"])
     if threads is not None and threads < 1:
         raise UsageError(

@@ -25,8 +25,8 @@ class OnnxRunner:
     name = "onnxruntime"
     precision = "fp32"
 
-    def __init__(self, source: Source, threads: int, precision: str | None) -> None:
-        if precision not in (None, "fp32"):
+    def __init__(self, source: Source, threads: int, precision: str) -> None:
+        if precision != "fp32":
             raise UsageError(
                 "ONNX Runtime computes in fp32 here",
                 field="precision",

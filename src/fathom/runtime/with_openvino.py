@@ -62,16 +62,15 @@ class OpenVinoRunner:
 
     name = "openvino"
 
-    def __init__(self, source: Source, threads: int, precision: str | None) -> None:
-        native = self.has("BF16")
-        if precision == "bf16" and not native:
+    def __init__(self, source: Source, threads: int, precision: str) -> None:
+        if precision == "bf16" and not self.has("BF16"):
             raise ResourceError(
                 "this processor does not compute in bf16",
                 field="precision",
                 value=precision,
                 remedy="leave it out or take fp32",
             )
-        self.precision = precision or ("bf16" if native else "fp32")
+        self.precision = precision
         self._source = source
         self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -125,19 +124,51 @@ class OpenVinoRunner:
             raise refused(source, self.name, error) from error
 
     def _compiled(self, sizes: Sizes) -> Any:
-        key = repr((self._source.sha256, sizes, sorted(self._settings.items()), _machine()))
+        form = "positions kept" if self.precision == "bf16" else ""
+        key = repr((self._source.sha256, sizes, sorted(self._settings.items()), form, _machine()))
         file = _cache_file(hashlib.sha256(key.encode()).hexdigest()[:24])
         kept = _kept(file, self._settings)
         if kept is not None:
             return kept
         model = self._read()
         try:
+            if form:
+                _keep_positions(model)
             model.reshape(dict(sizes))
             compiled = _core().compile_model(model, "CPU", self._settings)
         except (RuntimeError, MemoryError) as error:
             raise refused(self._source, self.name, error) from error
         _keep(file, compiled)
         return compiled
+
+
+_READING = {"GatherElements", "GatherND", "GridSample"}
+"""What reads at positions that the model has computed."""
+_MIXING = {
+    *("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul", "Interpolate"),
+    *("Concat", "AvgPool", "MaxPool", "Result"),
+}
+
+
+def _keep_positions(model: Any) -> None:
+    """In bf16 a position beyond 256 is rounded to an even pixel or worse, and with it what is read
+    there: wrong without a word, or refused as outside the image. OpenVINO leaves in fp32 whatever
+    leads to an output without a convolution between; so what is made of the reading, up to where
+    it is mixed with something else, becomes an output that nobody asks for."""
+    seen, ends = set(), []
+    todo = [node for node in model.get_ops() if node.get_type_name() in _READING]
+    while todo:
+        node = todo.pop()
+        if node.get_friendly_name() in seen:
+            continue
+        seen.add(node.get_friendly_name())
+        users = [t.get_node() for port in node.outputs() for t in port.get_target_inputs()]
+        kinds = {user.get_type_name() for user in users}
+        if kinds & _MIXING and "Result" not in kinds:
+            ends.append(node.output(0))
+        todo += [user for user in users if user.get_type_name() not in _MIXING]
+    if ends:
+        model.add_outputs(ends)
 
 
 class _Plan:
