@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -452,8 +451,8 @@ def test_other_errors_are_not_taken_for_it(tmp_path):
         run(tmp_path / "a", loss=loss, validation=())
 
 
-def test_a_trial_writes_nothing_and_tells_what_it_takes(tmp_path):
-    os.chdir(tmp_path)
+def test_a_trial_writes_nothing_and_tells_what_it_takes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     lines = []
     found = trial(replace(BASE, data=lambda: Many(7, broken=(1, 2, 3))), 3, "cpu", lines.append)
     assert found["samples"] == 7 and found["seconds"] > 0 and math.isfinite(found["loss"])

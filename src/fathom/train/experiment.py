@@ -229,6 +229,9 @@ class Experiment:
     seed: int = option(0, "of weights, order, crops and augmentation")
     workers: int = option(0, "processes that load; the result does not depend on them")
     threads: int | None = option(None, "torch's threads; none = as torch decides")
+    check_pairs: bool = option(
+        True, "without a truth: look first which images are pairs at all, and leave out the others"
+    )
     holdout: float = option(0.0, "share of the data, by hash of the name, to validate on instead")
     log_every: int = option(20, "steps between two lines of progress")
     save_every: int = option(200, "steps between two checkpoints")

@@ -22,6 +22,7 @@ from fathom.layers.state import load_state
 from fathom.train.batches import Batches, length, loaded, parted
 from fathom.train.checkpoint import read_weights, save_checkpoint, save_weights
 from fathom.train.experiment import Experiment, Judge, Judging, Loaded, Stacked
+from fathom.train.fit import only_fit
 from fathom.train.guards import Stop, check_memory, memory_errors
 from fathom.train.meter import Meter
 from fathom.train.record import (
@@ -102,16 +103,20 @@ def train(
     with joined(device, experiment.precision) as world, memory_errors(experiment):
         _check(experiment, world)
         say = notify if world.rank == 0 else _nothing
-        data, validations = _data(experiment)
-        with locked(folder) if world.rank == 0 else nullcontext(), Stop(say) as stop:
+        data, validations = _opened(experiment)
+        _shared(experiment, data)  # what cannot be is told before anything is written
+        with locked(folder) if world.rank == 0 else nullcontext():
             record = Record(folder, {}, [], say)
             if world.rank == 0:
                 record = open_record(folder, name or folder.name, experiment, resume, say)
             state = _begun(experiment, world, record, resume)
-            run = _Run(experiment, world, record, state, validations, stop, say)
-            batches = Batches(experiment, data, world.rank, world.size)
-            stopped = run.steps(loaded(batches, state.step))
-            world.wait()
+            data, held = _shared(experiment, only_fit(data, experiment, world, folder, say))
+            with Stop(say) as stop:
+                judged = (*held, *validations)
+                run = _Run(experiment, world, record, state, judged, stop, say)
+                batches = Batches(experiment, data, world.rank, world.size)
+                stopped = run.steps(loaded(batches, state.step))
+                world.wait()
     counts = state.skipped, state.failed
     return TrainResult(folder, state.step, stopped, *counts, state.scores, state.best)
 
@@ -140,7 +145,7 @@ def trial(experiment: Experiment, steps: int, device: str, notify: Notify) -> di
     """
     with joined(device, experiment.precision) as world, memory_errors(experiment):
         _check(experiment, world)
-        data, _ = _data(experiment)
+        data, _ = _shared(experiment, _opened(experiment)[0])
         state = new_state(experiment, world)
         if experiment.start is not None:
             load_state(state.net, read_weights(experiment.start), experiment.start)
@@ -320,8 +325,8 @@ class _Run:
             self.say(f"wrote {self.record.folder / WEIGHTS}")
 
 
-def _data(experiment: Experiment) -> tuple[Any, tuple[tuple[Judge, Any], ...]]:
-    """The samples to train on, and the validations with theirs; a held-out part comes first."""
+def _opened(experiment: Experiment) -> tuple[Any, tuple[tuple[Judge, Any], ...]]:
+    """The samples, and the validations with theirs."""
     data = experiment.data()
     if not hasattr(data, "__getitem__"):
         raise InputError(
@@ -330,16 +335,21 @@ def _data(experiment: Experiment) -> tuple[Any, tuple[tuple[Judge, Any], ...]]:
             value=type(data).__name__,
             expected="something with [index] -> StereoSample",
         )
-    sets = [(v, v.data()) for v in experiment.validation]
+    return data, tuple((v, v.data()) for v in experiment.validation)
+
+
+def _shared(experiment: Experiment, data: Any) -> tuple[Any, tuple[tuple[Judge, Any], ...]]:
+    """The samples to train on, and what is held out of them to judge."""
+    sets: tuple[tuple[Judge, Any], ...] = ()
     if experiment.holdout:
         # What is held out is judged against its own truth, never against a teacher's.
         plain = data.samples if isinstance(data, Taught) else data
         held = parted(plain, experiment.holdout)[1]
         data = parted(data, experiment.holdout)[0]
-        sets.insert(0, (task_of(experiment).judge("held-out", held), held))
+        sets = ((task_of(experiment).judge("held-out", held), held),)
     if length(data) == 0:
         raise InputError("holds no sample", field="data", value=0, expected="one or more")
-    return data, tuple(sets)
+    return data, sets
 
 
 def _check(experiment: Experiment, world: World) -> None:

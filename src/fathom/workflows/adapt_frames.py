@@ -1,15 +1,11 @@
 """One's own pairs for adaptation: found, read, checked, with anchors and truth where known."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from fathom.combine.check import Examination, examine
-from fathom.combine.check_finding import Finding
-from fathom.combine.check_folder import check_folder, lean
-from fathom.core.errors import FathomError, InputError, UsageError
+from fathom.combine.fit_pairs import Fit, fit_pairs
+from fathom.core.errors import InputError, UsageError
 from fathom.core.maps import Disparity
 from fathom.core.options import option
 from fathom.core.pair import StereoPair
@@ -27,15 +23,6 @@ LEAST_HELD = 4
 """Held-back frames at least: what fewer say by chance would be taken for better or worse."""
 LEAST = 2 * LEAST_HELD
 """Pairs at least that are fit to learn from, the held-back ones among them."""
-REFUSED = frozenset(
-    {
-        *("size-differs", "depth-differs", "too-small", "flat", "unrelated", "mirrored", "rotated"),
-        *("identical", "vertical-rig", "swapped", "negative-disparity", "unrectified"),
-        *("roll", "scale", "curve", "stale-calibration"),
-    }
-)
-"""Findings of the pair check (`fathom.combine.check`) that make a pair unfit to learn from. Views
-of different brightness are not among them: nets can learn to bear that."""
 
 
 @dataclass(frozen=True)
@@ -165,102 +152,17 @@ def _reduced(sample: StereoSample, factor: int) -> StereoSample:
     return resized(sample, (width // factor, height // factor))
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Which frames can be learned from. kept: their indices. left_out: name and why of the rest.
-    anchored: how many of the kept have anchors inside the image."""
-
-    kept: tuple[int, ...]
-    left_out: tuple[tuple[str, str], ...]
-    anchored: int = 0
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many were left out for each reason, the most frequent first."""
-        return dict(Counter(why.split(":")[0] for _, why in self.left_out).most_common())
-
-    def line(self) -> str:
-        """For people."""
-        total = len(self.kept) + len(self.left_out)
-        reasons = ", ".join(f"{why} {count}" for why, count in self.counts.items())
-        anchors = f", {self.anchored} of them with anchors" if self.anchored else ""
-        return f"pair check: {len(self.kept)} of {total} pairs are fit{anchors}" + (
-            f"; left out: {reasons}" if reasons else ""
-        )
-
-
 def fit_frames(frames: Frames, check: bool, advance: Notify) -> Fit:
-    """Which frames can be read and, if `check`, are pairs at all: each by itself, then all of one
-    size together (`fathom.combine.check_folder`). advance: told each name.
+    """Which frames can be learned from (`fathom.combine.fit_pairs`). advance: told each name.
 
     Raises `InputError` if fewer than `LEAST` are left, `UsageError` as the frames' reader does.
     """
-    looks = []
-    for i, name in enumerate(frames.names):
-        advance(name)
-        looks.append(_look(frames.load, i, check))
-    reasons = _together(looks)
-    left_out = [(p.name, "no partner") for p in frames.lonely]
-    left_out += [(n, why) for n, why in zip(frames.names, reasons, strict=True) if why is not None]
-    kept = tuple(i for i, why in enumerate(reasons) if why is None)
-    found = Fit(kept, tuple(left_out), sum(looks[i].anchored for i in kept))
+    lonely = [p.name for p in frames.lonely]
+    found = fit_pairs(frames.names, frames.load, check=check, lonely=lonely, advance=advance)
     if len(found.kept) < LEAST:
         raise InputError(
             "leaves too few pairs to learn from", field="pairs", value=found.line(),
             expected=f"{LEAST} or more that are fit",
-            remedy=_first_reason(left_out) or "look at them with: fathom check LEFT RIGHT",
+            remedy=found.first_unreadable or "look at them with: fathom check LEFT RIGHT",
         )  # fmt: skip
     return found
-
-
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """why: the frame cannot serve, or None. anchored: something is known of it. seen: by the check,
-    with the size of the pair."""
-
-    why: str | None = None
-    anchored: bool = False
-    size: tuple[int, int] = (0, 0)
-    seen: Examination | None = None
-
-
-def _look(load: Callable[[int], StereoSample], index: int, check: bool) -> _Look:
-    try:
-        sample: Any = load(index)
-        if not isinstance(sample, StereoSample):
-            return _Look("no pair: a single view")
-        anchored = sample.truth is not None and bool(sample.truth.known.any())
-        if not check:
-            return _Look(anchored=anchored)
-        pair = sample.pair
-        seen = examine(pair.left, pair.right, pair.rig)
-    except UsageError:
-        raise  # what was typed is wrong, not this pair
-    except FathomError as error:
-        return _Look(f"unreadable: {error}")
-    grave = next((f for f in seen.findings if f.code in REFUSED), None)
-    return _Look(_words(grave), anchored, pair.size, lean(seen))
-
-
-def _together(looks: Sequence[_Look]) -> list[str | None]:
-    """Why each frame cannot serve, when all of one size are seen together."""
-    reasons = [look.why for look in looks]
-    sizes: dict[tuple[int, int], dict[int, Examination]] = {}
-    for i, look in enumerate(looks):
-        if look.seen is not None:
-            sizes.setdefault(look.size, {})[i] = look.seen
-    for size, seen in sizes.items():
-        found = check_folder(tuple(seen.values()), size)
-        for i, finding in zip(seen, found, strict=True):
-            reasons[i] = reasons[i] or _words(finding)
-    return reasons
-
-
-def _words(finding: Finding | None) -> str | None:
-    return None if finding is None else f"{finding.code}: {finding.message}"
-
-
-def _first_reason(left_out: list[tuple[str, str]]) -> str | None:
-    """Of pairs that could not be read: what the first one says, for no check would show it."""
-    said = [f"{name}: {why}" for name, why in left_out if why.startswith("unreadable")]
-    return said[0] if said else None
