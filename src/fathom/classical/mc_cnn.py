@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fathom.classical.aggregate import aggregated, cross_arms, cross_support
+from fathom.classical.kernels.layout import Means, Window
 from fathom.classical.native import Kernel
 from fathom.classical.parallel import run_blocks, thread_count
 from fathom.classical.path_costs import PathPenalties, path_costs
@@ -226,12 +227,11 @@ def near_mean(
     weights = np.outer(line, line).astype(np.float32).reshape(-1)
     out = np.empty(height * width, np.float32)
     flat = np.ascontiguousarray(values).reshape(-1)
-    run = _near_mean.bound(flat, weights, out)
+    run = _near_mean.bound(Means(flat, out), Window(weights, radius, round(limit * _PARTS)))
 
     def rows(i: int) -> None:
         sums, counts = np.empty((2, width), np.float32)
-        part = i * _ROWS, min((i + 1) * _ROWS, height)
-        run(sums, counts, round(limit * _PARTS), radius, height, width, *part)
+        run(sums, counts, height, width, i * _ROWS, min((i + 1) * _ROWS, height))
 
     run_blocks(rows, -(-height // _ROWS), thread_count(threads))
     return out.reshape(height, width)

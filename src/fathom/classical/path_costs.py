@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy as np
 
+from fathom.classical.kernels.layout import Edges, Volumes, Walk
 from fathom.classical.native import Kernel
 from fathom.classical.parallel import run_blocks, thread_count
 from fathom.classical.volume import CostVolume
@@ -93,29 +94,25 @@ def path_costs(
             )
     costs = np.ascontiguousarray(volume.costs).reshape(-1)
     out = np.zeros(costs.size, np.float32)
+    volumes = Volumes(costs, out)
     for down, backward in product((False, True), repeat=2):
         matched = _matched(_edges(right, penalties.edge, down, backward), volume.first, levels)
         along = _edges(left, penalties.edge, down, backward)
         table = penalties.table(down=down, backward=backward)
-        run = _paths.bound(costs, out, along.reshape(-1), matched.reshape(-1), table)
+        edges = Edges(along.reshape(-1), matched.reshape(-1), table)
+        run = _paths.bound(volumes, edges, Walk(height, width, levels, int(down), int(backward)))
         count, block = (width, _COLUMNS) if down else (height, 1)
         room = partial(np.empty, 2 * block * (levels + 2), np.float32)
-        fixed = levels, height, width, int(down), int(backward)
-        call = partial(_lines, run, room, fixed, count, block)
+        call = partial(_lines, run, room, count, block)
         run_blocks(call, -(-count // block), thread_count(threads))
     return CostVolume(out.reshape(volume.shape), volume.first)
 
 
 def _lines(
-    run: Callable[..., None],
-    room: Callable[[], Array],
-    fixed: tuple[int, ...],
-    count: int,
-    block: int,
-    i: int,
+    run: Callable[..., None], room: Callable[[], Array], count: int, block: int, i: int
 ) -> None:
     """The i-th block of lines of one direction."""
-    run(room(), *fixed, i * block, min((i + 1) * block, count))
+    run(room(), i * block, min((i + 1) * block, count))
 
 
 def _edges(guide: Array, edge: float, down: bool, backward: bool) -> UInt8[np.ndarray, "h w"]:

@@ -128,6 +128,73 @@ class Tile(NamedTuple):
     job: int
 
 
+class Mode(NamedTuple):
+    """What a sweep does, mostly constants of its kernel. job: as `Tile` has it. four: 1 if it
+    advances four paths, 0 if the first two. packed: 1 if sums hold costs as well (`PACKED`)."""
+
+    job: int
+    four: int
+    packed: int
+
+
+class Row(NamedTuple):
+    """Pixels start..end-1 of row v of a tile, in the sweep's own coordinates. In the image, the
+    first of them is (x, y), number `here`, and the next is `step` further. columns: of the tile."""
+
+    v: int
+    start: int
+    end: int
+    x: int
+    y: int
+    here: int
+    step: int
+    columns: int
+
+
+class Volumes(NamedTuple):
+    """What `float_paths` reads and adds to: costs and their sums, (h, w, levels) each."""
+
+    costs: Any
+    sums: Any
+
+
+class Edges(NamedTuple):
+    """Where views have edges between a pixel q and the next one p of a path, and what it pays.
+    left: (h, w) 1 at p where the left view has one. right: (h, w - 1 + levels) the same of the
+    right view, of the match of pixel x at level i in place w - 1 - x + i. table: (3, 3) P1 from
+    below and from above and P2, for none, one and both of these edges."""
+
+    left: Any
+    right: Any
+    table: Any
+
+
+class Walk(NamedTuple):
+    """Sizes, and one direction: lines are rows, or columns where down is 1; backward: 1 if they
+    are walked from their end."""
+
+    height: int
+    width: int
+    levels: int
+    down: int
+    backward: int
+
+
+class Means(NamedTuple):
+    """What `near_mean` reads and writes, (h, w) each. NaN is near to nothing."""
+
+    values: Any
+    out: Any
+
+
+class Window(NamedTuple):
+    """Neighbours. weights: (2 radius + 1) squared. limit: 1024ths by which they may differ."""
+
+    weights: Any
+    radius: int
+    limit: int
+
+
 STORE, ADD, FINISH = 0, 1, 2
 """A sweep's sums are the first, are added to the others, or make the winners with the others."""
 PACKED = 10

@@ -31,7 +31,9 @@ from fathom.classical.kernels.layout import (
     STORE,
     Costs,
     Frame,
+    Mode,
     Paths,
+    Row,
     Scratch,
     Tile,
     Ways,
@@ -223,135 +225,161 @@ def keep_costs(
 
 
 @inlined
-def _jumps(  # noqa: PLR0917
-    costs: Any,
-    frame: Any,
-    here: int,
-    step: int,
-    v: int,
-    start: int,
-    end: int,
-    x: int,
-    y: int,
-    out: Any,
-    place: int,
-) -> Any:
-    """P2 of one direction (x, y) for the pixels start..end-1 of row v, the first being `here`.
-
-    0 where a path begins: nothing has been paid there, so nothing is saved by a jump.
-    """
-    back = step * (y * frame.width + x)
-    first, last = max(start, x), min(end, frame.width + min(x, 0))
-    if v < y:
-        first, last = end, end
-    for u in range(start, end):
-        put(out, place + u - start, np.uint8(0))
-    for u in range(first, last):
-        pixel = here + step * (u - start)
-        change = abs(np.int64(get(costs.gray, pixel)) - np.int64(get(costs.gray, pixel - back)))
-        put(out, place + u - start, get(costs.penalty, change))
+def _row_of(frame: Any, ways: Any, tile: Any, v: int) -> Any:
+    """Row v of a tile; it may be empty, for tiles are slanted."""
+    start = max(0, tile.first - ways.skew * v)
+    end = min(frame.width, tile.last - ways.skew * v)
+    step = -1 if tile.turned == 1 else 1
+    y = frame.height - 1 - v if tile.turned == 1 else v
+    x = frame.width - 1 - start if tile.turned == 1 else start
+    return Row(v, start, end, x, y, y * frame.width + x, step, tile.last - tile.first)
 
 
 @inlined
-def _walk(  # noqa: PLR0912, PLR0915
-    costs: Any,
-    paths: Any,
-    found: Any,
-    frame: Any,
-    ways: Any,
-    room: Any,
-    tile: Any,
-    job: int,
-    four: int,
-    packed: int,
+def _jumps(costs: Any, frame: Any, row: Any, x: int, y: int, out: Any, place: int) -> None:
+    """P2 of the direction (x, y) for the pixels of a row, to out[place..].
+
+    0 where a path begins: nothing has been paid there, so nothing is saved by a jump.
+    """
+    back = row.step * (y * frame.width + x)
+    first, last = max(row.start, x), min(row.end, frame.width + min(x, 0))
+    if row.v < y:
+        first, last = row.end, row.end
+    for u in range(row.start, row.end):
+        put(out, place + u - row.start, np.uint8(0))
+    for u in range(first, last):
+        pixel = row.here + row.step * (u - row.start)
+        change = abs(np.int64(get(costs.gray, pixel)) - np.int64(get(costs.gray, pixel - back)))
+        put(out, place + u - row.start, get(costs.penalty, change))
+
+
+@inlined
+def _limits(paths: Any, slot: int, jump: Any) -> Any:
+    """Of one path that comes to a pixel: min L', and min L' + P2."""
+    low = splat8(get(paths.lows, slot))
+    return low, add(low, splat8(jump))
+
+
+@inlined
+def _cost_and_sum(
+    costs: Any, paths: Any, room: Any, mode: Any, place: int, within: int, i: int
+) -> Any:
+    """One vector, from level i on, of a pixel's costs and of the sums so far.
+
+    place: in `Paths.sums`. within: in `Scratch.costs`.
+    """
+    old = load(paths.sums, place)
+    if mode.packed == 1 and mode.job == FINISH:
+        cost = either(narrow(shift_right(old, PACKED)), load(costs.beyond, i))
+        old = both(old, splat16(np.uint16(2**PACKED - 1)))
+    else:
+        cost = load(room.costs, within)
+    return cost, old
+
+
+@inlined
+def _keep_sum(
+    paths: Any, room: Any, mode: Any, place: int, i: int, total: Any, cost: Any, low: Any
+) -> Any:
+    """Writes one vector of sums, for the winner or for the next sweep.
+
+    Returns the least sums so far, of `low` and of these, if it is for the winner.
+    """
+    if mode.job == FINISH:
+        store(room.sums, LANES + i, total)
+        low = least(low, total)
+    else:
+        if mode.packed == 1:
+            total = either(total, shift_left(widen(cost), PACKED))
+        store(paths.sums, place, total)
+    return low
+
+
+@inlined
+def _advance_all(
+    costs: Any, paths: Any, frame: Any, room: Any, row: Any, mode: Any, k: int, slots: Any
+) -> Any:
+    """Advances all paths, which have these slots, to the k-th pixel of a row.
+
+    Returns the least sum of the pixel where the job is to find winners.
+    """
+    levels, columns = frame.levels, row.columns
+    size = levels + LANES
+    s0, s1, s2, s3 = slots
+    a0, a1, a2, a3 = LANES + s0 * size, LANES + s1 * size, LANES + s2 * size, LANES + s3 * size
+    l0, m0 = _limits(paths, s0, get(room.jumps, k))
+    l1, m1 = _limits(paths, s1, get(room.jumps, columns + k))
+    l2, m2 = _limits(paths, s2, get(room.jumps, 2 * columns + k))
+    l3, m3 = _limits(paths, s3, get(room.jumps, 3 * columns + k))
+    p1, full = splat8(costs.p1[0]), splat8(np.uint8(255))
+    b0, h0, b1 = full, load(paths.slots, a0), load(paths.slots, a1 - 1)
+    b2, b3 = load(paths.slots, a2 - 1), load(paths.slots, a3 - 1)
+    n0, n1, n2, n3 = full, full, full, full
+    low = splat16(np.uint16(NOTHING))
+    start = (row.here + row.step * k) * levels
+    for i in range(0, levels, LANES):
+        cost, old = _cost_and_sum(costs, paths, room, mode, start + i, k * levels + i, i)
+        prefetch(paths.sums, start + i + 6 * row.step * levels)
+        c0, b0, h0 = _advance_near(paths.slots, a0 + i, h0, b0, l0, m0, p1, cost)
+        c1, b1 = _advance(paths.slots, a1 + i, b1, l1, m1, p1, cost)
+        n0, n1 = least(n0, c0), least(n1, c1)
+        total = add(widen(c0), widen(c1))
+        if mode.four == 1:
+            c2, b2 = _advance(paths.slots, a2 + i, b2, l2, m2, p1, cost)
+            c3, b3 = _advance(paths.slots, a3 + i, b3, l3, m3, p1, cost)
+            n2, n3 = least(n2, c2), least(n3, c3)
+            total = add(total, add(widen(c2), widen(c3)))
+        if mode.job != STORE:
+            total = add(total, old)
+        low = _keep_sum(paths, room, mode, start + i, i, total, cost, low)
+    put(paths.lows, s0, smallest(n0))
+    put(paths.lows, s1, smallest(n1))
+    if mode.four == 1:
+        put(paths.lows, s2, smallest(n2))
+        put(paths.lows, s3, smallest(n3))
+    return smallest(low)
+
+
+@inlined
+def _finish(
+    paths: Any, found: Any, frame: Any, room: Any, row: Any, mode: Any, k: int, lowest: Any
 ) -> None:
-    """Advances two or four paths over one tile. The last three are constants of most kernels."""
-    height, width, levels = frame.height, frame.width, frame.levels
-    step = -1 if tile.turned == 1 else 1
-    scratch, sums = room.costs, room.sums
-    slot = levels + LANES
-    columns = tile.last - tile.first
-    ahead = 6 * step * levels
-    jumps = room.jumps
-    p1 = splat8(costs.p1[0])
-    full = splat8(np.uint8(255))
-    bits = splat16(np.uint16(2**PACKED - 1))
+    """The winner of the k-th pixel of a row, and the costs around it."""
+    x = row.x + row.step * k
+    level = winner(room.sums, frame, found, row.y, x, lowest)
+    if mode.packed == 1:
+        start = (row.here + row.step * k) * frame.levels
+        keep_costs(paths.sums, start, PACKED, frame, found, row.y, x, level)
+    else:
+        keep_costs(room.costs, k * frame.levels, 0, frame, found, row.y, x, level)
+
+
+@inlined
+def _walk(
+    costs: Any, paths: Any, found: Any, frame: Any, ways: Any, room: Any, tile: Any, mode: Any
+) -> None:
+    """Advances two or four paths over one tile."""
     for v in range(tile.top, tile.bottom):
-        start = max(0, tile.first - ways.skew * v)
-        end = min(width, tile.last - ways.skew * v)
-        if start >= end:
+        row = _row_of(frame, ways, tile, v)
+        count, jumps = row.end - row.start, room.jumps
+        if count <= 0:
             continue
-        y = height - 1 - v if tile.turned == 1 else v
-        x = width - 1 - start if tile.turned == 1 else start
-        if packed == 0 or job == STORE:
-            hamming(costs, frame, y, x, step, end - start, scratch)
-        here = y * width + x
-        _jumps(costs, frame, here, step, v, start, end, ways.x0, ways.y0, jumps, 0)
-        _jumps(costs, frame, here, step, v, start, end, ways.x1, ways.y1, jumps, columns)
-        if four == 1:
-            _jumps(costs, frame, here, step, v, start, end, ways.x2, ways.y2, jumps, 2 * columns)
-            _jumps(costs, frame, here, step, v, start, end, ways.x3, ways.y3, jumps, 3 * columns)
-        s0, s1 = (
-            ways.base0 + ways.y0 * start - ways.x0 * v,
-            ways.base1 + ways.y1 * start - ways.x1 * v,
-        )
-        s2, s3 = (
-            ways.base2 + ways.y2 * start - ways.x2 * v,
-            ways.base3 + ways.y3 * start - ways.x3 * v,
-        )
-        for k in range(end - start):
-            pixel = here + step * k
-            a0, a1 = LANES + s0 * slot, LANES + s1 * slot
-            a2, a3 = LANES + s2 * slot, LANES + s3 * slot
-            l0, l1 = splat8(get(paths.lows, s0)), splat8(get(paths.lows, s1))
-            l2, l3 = splat8(get(paths.lows, s2)), splat8(get(paths.lows, s3))
-            m0 = add(l0, splat8(get(jumps, k)))
-            m1 = add(l1, splat8(get(jumps, columns + k)))
-            m2 = add(l2, splat8(get(jumps, 2 * columns + k)))
-            m3 = add(l3, splat8(get(jumps, 3 * columns + k)))
-            b0, h0, b1 = full, load(paths.slots, a0), load(paths.slots, a1 - 1)
-            b2, b3 = load(paths.slots, a2 - 1), load(paths.slots, a3 - 1)
-            n0, n1, n2, n3 = full, full, full, full
-            low = splat16(np.uint16(NOTHING))
-            for i in range(0, levels, LANES):
-                place = pixel * levels + i
-                old = load(paths.sums, place)
-                prefetch(paths.sums, place + ahead)
-                if packed == 1 and job == FINISH:
-                    cost = either(narrow(shift_right(old, PACKED)), load(costs.beyond, i))
-                    old = both(old, bits)
-                else:
-                    cost = load(scratch, k * levels + i)
-                c0, b0, h0 = _advance_near(paths.slots, a0 + i, h0, b0, l0, m0, p1, cost)
-                c1, b1 = _advance(paths.slots, a1 + i, b1, l1, m1, p1, cost)
-                n0, n1 = least(n0, c0), least(n1, c1)
-                total = add(widen(c0), widen(c1))
-                if four == 1:
-                    c2, b2 = _advance(paths.slots, a2 + i, b2, l2, m2, p1, cost)
-                    c3, b3 = _advance(paths.slots, a3 + i, b3, l3, m3, p1, cost)
-                    n2, n3 = least(n2, c2), least(n3, c3)
-                    total = add(total, add(widen(c2), widen(c3)))
-                if job != STORE:
-                    total = add(total, old)
-                if job == FINISH:
-                    store(sums, LANES + i, total)
-                    low = least(low, total)
-                else:
-                    if packed == 1:
-                        total = either(total, shift_left(widen(cost), PACKED))
-                    store(paths.sums, place, total)
-            put(paths.lows, s0, smallest(n0))
-            put(paths.lows, s1, smallest(n1))
-            if four == 1:
-                put(paths.lows, s2, smallest(n2))
-                put(paths.lows, s3, smallest(n3))
-            if job == FINISH:
-                level = winner(sums, frame, found, y, x + step * k, smallest(low))
-                if packed == 1:
-                    start_of = pixel * levels
-                    keep_costs(paths.sums, start_of, PACKED, frame, found, y, x + step * k, level)
-                else:
-                    keep_costs(scratch, k * levels, 0, frame, found, y, x + step * k, level)
+        if mode.packed == 0 or mode.job == STORE:
+            hamming(costs, frame, row.y, row.x, row.step, count, room.costs)
+        _jumps(costs, frame, row, ways.x0, ways.y0, jumps, 0)
+        _jumps(costs, frame, row, ways.x1, ways.y1, jumps, row.columns)
+        if mode.four == 1:
+            _jumps(costs, frame, row, ways.x2, ways.y2, jumps, 2 * row.columns)
+            _jumps(costs, frame, row, ways.x3, ways.y3, jumps, 3 * row.columns)
+        s0 = ways.base0 + ways.y0 * row.start - ways.x0 * v
+        s1 = ways.base1 + ways.y1 * row.start - ways.x1 * v
+        s2 = ways.base2 + ways.y2 * row.start - ways.x2 * v
+        s3 = ways.base3 + ways.y3 * row.start - ways.x3 * v
+        for k in range(count):
+            slots = (s0, s1, s2, s3)
+            lowest = _advance_all(costs, paths, frame, room, row, mode, k, slots)
+            if mode.job == FINISH:
+                _finish(paths, found, frame, room, row, mode, k, lowest)
             s0, s1, s2, s3 = s0 + ways.y0, s1 + ways.y1, s2 + ways.y2, s3 + ways.y3
 
 
@@ -360,7 +388,7 @@ def first_sweep(
     costs: Any, paths: Any, found: Any, frame: Any, ways: Any, room: Any, tile: Any
 ) -> None:
     """The first four of eight paths over one tile: cost and sum are packed into `Paths.sums`."""
-    _walk(costs, paths, found, frame, ways, room, tile, STORE, 1, 1)
+    _walk(costs, paths, found, frame, ways, room, tile, Mode(STORE, 1, 1))
 
 
 @kernel(SIGNATURE)
@@ -368,10 +396,11 @@ def last_sweep(
     costs: Any, paths: Any, found: Any, frame: Any, ways: Any, room: Any, tile: Any
 ) -> None:
     """The last four of eight paths over one tile, and the winners."""
-    _walk(costs, paths, found, frame, ways, room, tile, FINISH, 1, 1)
+    _walk(costs, paths, found, frame, ways, room, tile, Mode(FINISH, 1, 1))
 
 
 @kernel(SIGNATURE)
 def sweep(costs: Any, paths: Any, found: Any, frame: Any, ways: Any, room: Any, tile: Any) -> None:
     """Two of four or four of sixteen paths over one tile, `Tile.job` telling what comes of them."""
-    _walk(costs, paths, found, frame, ways, room, tile, tile.job, np.int64(frame.paths != 4), 0)
+    mode = Mode(tile.job, 0 if frame.paths == 4 else 1, 0)
+    _walk(costs, paths, found, frame, ways, room, tile, mode)

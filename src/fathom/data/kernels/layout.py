@@ -1,4 +1,7 @@
-"""What the kernels and their callers agree on: the columns of flat tables."""
+"""What the kernels and their callers agree on: the columns of flat tables, and what
+`shade` takes."""
+
+from typing import Any, NamedTuple
 
 SURFACE = 28
 """Numbers a surface: what stands where is named below."""
@@ -32,3 +35,44 @@ ALONG_X, ALONG_Y, BEND_X, BEND_Y = 15, 18, 21, 24  # of place and normal along t
 FAR = 27  # distance from the camera along the ray's whole way, in lengths of its direction
 NOTHING, AIR, GLASS, OPAQUE = range(4)
 """What a ray met."""
+
+
+class Triangles(NamedTuple):
+    """planes: (n, 12) see kernels/raster.py. corners: (n, 3) points. uv, normals: of each point.
+    surface: (n,) of each triangle."""
+
+    planes: Any
+    corners: Any
+    uv: Any
+    normals: Any
+    surface: Any
+
+
+class Subject(NamedTuple):
+    """What `shade` colours. tables: surfaces, textures (start and side of each), their texels.
+    lights: as above, and the shadow map. view: as above."""
+
+    triangles: Triangles
+    tables: Any
+    lights: Any
+    view: Any
+
+
+class Seen(NamedTuple):
+    """What samples see: keys and triangles of the nearest opaque surface, then those of the nearest
+    transparent one; triangles are -1 where there is none."""
+
+    keys: Any
+    triangles: Any
+    glass_keys: Any
+    glass: Any
+
+
+class Picture(NamedTuple):
+    """Results of `shade`: colours (h, w, 3) linear in light, normals (h, w, 3), marks and the
+    nearest triangle (h, w)."""
+
+    colors: Any
+    normals: Any
+    marks: Any
+    front: Any

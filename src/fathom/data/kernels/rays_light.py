@@ -181,7 +181,6 @@ def fallen(h, s, q, eye, surfaces, light, records, shares, count, out):  # type:
     of shape from shading under diffuse lighting", IEEE TPAMI 1997: the nearby surface's radiance
     stands for that of what hides the sky)."""
     sun, sky, lamps, _mirrors = shares
-    ex, ey, ez = eye
     up = 0.5 - 0.5 * records[q + NORMAL + 1]
     open_ = sky[h]
     for k in range(3):
@@ -190,10 +189,9 @@ def fallen(h, s, q, eye, surfaces, light, records, shares, count, out):  # type:
         albedo = min(max(records[q + ALBEDO + k], 0.0), 0.8)
         out[_LIT + k] = (low + up * (high - low)) * open_ / (1 - albedo * (1 - open_))
         out[_SHINE + k] = 0.0
-    shine, exponent = surfaces[s + at_.SHININESS], int(surfaces[s + at_.POWER])
+    polish = surfaces[s + at_.SHININESS], int(surfaces[s + at_.POWER])
     if out[3] * light[0] + out[4] * light[1] + out[5] * light[2] > 0:
-        beam(light, at_.SUN_COLOR, light[0], light[1], light[2], sun[h], shine, exponent,
-             ex, ey, ez, out)  # fmt: skip
+        beam(light, at_.SUN_COLOR, (light[0], light[1], light[2]), sun[h], polish, eye, out)
     for n in range(int(light[at_.LAMPS])):
         p = LIGHT + LAMP * n
         lx, ly = light[p] - records[q + PLACE], light[p + 1] - records[q + PLACE + 1]
@@ -203,7 +201,7 @@ def fallen(h, s, q, eye, surfaces, light, records, shares, count, out):  # type:
         lx, ly, lz = lx * near, ly * near, lz * near
         if out[3] * lx + out[4] * ly + out[5] * lz > 0:
             fall = lamps[n * count + h] * light[p + 6] / (light[p + 6] + square)
-            beam(light, p + 3, lx, ly, lz, fall, shine, exponent, ex, ey, ez, out)
+            beam(light, p + 3, (lx, ly, lz), fall, polish, eye, out)
 
 
 @kernel(types.void(_f64, _f64, _f64, _hits, _f64, _shares, _drawn, _f64, _int))

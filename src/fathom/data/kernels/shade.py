@@ -11,9 +11,10 @@ import numpy as np
 from numba import types
 
 from fathom.classical.kernels.simd import inlined
+from fathom.classical.kernels.views import named
 from fathom.classical.native import kernel
 from fathom.data.kernels import layout as at_
-from fathom.data.kernels.layout import LAMP, LIGHT, SURFACE
+from fathom.data.kernels.layout import LAMP, LIGHT, SURFACE, Picture, Seen, Subject, Triangles
 from fathom.data.kernels.scalar import sqrt
 
 _f64, _f32 = types.float64[::1], types.float32[::1]
@@ -133,10 +134,10 @@ SCRATCH = 24
 
 
 @inlined
-def located(x, y, t, geometry, view, out):  # type: ignore[no-untyped-def]
+def located(x, y, t, triangles, view, out):  # type: ignore[no-untyped-def]
     """out[3..5] = normal towards the camera, out[6..11] = u, v and their change along x and y,
     out[12] = depth, of triangle t at the pixel (x, y)."""
-    planes, corners, uv, normals, _ = geometry
+    planes, corners, uv, normals, _ = triangles
     p = 12 * t
     e0 = planes[p] * x + planes[p + 1] * y + planes[p + 2]
     e1 = planes[p + 3] * x + planes[p + 4] * y + planes[p + 5]
@@ -195,9 +196,13 @@ def painted(s, tables, out):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def beam(light, at, lx, ly, lz, strength, shine, exponent, ex, ey, ez, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """Adds light of the colour light[at..at + 2] from the direction (lx, ly, lz) to the diffuse
-    and the glossy sum (Blinn, "Models of light reflection", SIGGRAPH 1977)."""
+def beam(light, at, way, strength, polish, eye, out):  # type: ignore[no-untyped-def]
+    """Adds light of the colour light[at..at + 2] from the direction `way` to the diffuse and the
+    glossy sum (Blinn, "Models of light reflection", SIGGRAPH 1977). polish: shininess and power of
+    the surface. eye: direction towards it."""
+    lx, ly, lz = way
+    ex, ey, ez = eye
+    shine, exponent = polish
     facing = out[3] * lx + out[4] * ly + out[5] * lz
     hx, hy, hz = lx + ex, ly + ey, lz + ez
     gloss = 0.0
@@ -211,22 +216,23 @@ def beam(light, at, lx, ly, lz, strength, shine, exponent, ex, ey, ez, out):  # 
 
 
 @inlined
-def lighted(s, wx, wy, wz, ex, ey, ez, surfaces, lights, out):  # type: ignore[no-untyped-def]
-    """out[16..18] = light that falls on the point (wx, wy, wz), out[19..21] = its gloss; returns
-    the share of the sun that something cuts off."""
+def lighted(s, place, eye, surfaces, lights, out):  # type: ignore[no-untyped-def]
+    """out[16..18] = light that falls on a place in the world, out[19..21] = its gloss towards the
+    eye; returns the share of the sun that something cuts off."""
     light, shadow = lights
+    wx, wy, wz = place
     up = 0.5 - 0.5 * out[4]
     for i in range(3):
         low, high = light[at_.GROUND_COLOR + i], light[at_.SKY_COLOR + i]
         out[_LIT + i] = low + up * (high - low)
         out[_SHINE + i] = 0.0
-    shine, exponent = surfaces[s + at_.SHININESS], int(surfaces[s + at_.POWER])
+    polish = surfaces[s + at_.SHININESS], int(surfaces[s + at_.POWER])
     dark = 0.0
-    if out[3] * light[0] + out[4] * light[1] + out[5] * light[2] > 0:
+    sx, sy, sz = light[0], light[1], light[2]
+    if out[3] * sx + out[4] * sy + out[5] * sz > 0:
         lit = sunlit(light, shadow, wx, wy, wz, out[3], out[4], out[5])
         dark = 1.0 - lit
-        beam(light, at_.SUN_COLOR, light[0], light[1], light[2], lit, shine, exponent, ex, ey, ez,
-             out)  # fmt: skip
+        beam(light, at_.SUN_COLOR, (sx, sy, sz), lit, polish, eye, out)
     for n in range(int(light[at_.LAMPS])):
         q = LIGHT + LAMP * n
         dx, dy, dz = light[q] - wx, light[q + 1] - wy, light[q + 2] - wz
@@ -235,18 +241,18 @@ def lighted(s, wx, wy, wz, ex, ey, ez, surfaces, lights, out):  # type: ignore[n
         dx, dy, dz = dx * over, dy * over, dz * over
         if out[3] * dx + out[4] * dy + out[5] * dz > 0:
             fall = light[q + 6] / (light[q + 6] + square)
-            beam(light, q + 3, dx, dy, dz, fall, shine, exponent, ex, ey, ez, out)
+            beam(light, q + 3, (dx, dy, dz), fall, polish, eye, out)
     return dark
 
 
 @inlined
-def colored(x, y, t, geometry, tables, lights, view, out):  # type: ignore[no-untyped-def]
+def colored(x, y, t, subject, out):  # type: ignore[no-untyped-def]
     """out[0..2] = colour of triangle t at the pixel (x, y); out[3..5] its normal, towards the
     camera; returns the share of the sun that is cut off by something else."""
-    surfaces = tables[0]
-    light = lights[0]
-    located(x, y, t, geometry, view, out)
-    s = SURFACE * geometry[4][t]
+    triangles, tables, lights, view = subject
+    surfaces, light = tables[0], lights[0]
+    located(x, y, t, triangles, view, out)
+    s = SURFACE * triangles.surface[t]
     painted(s, tables, out)
     glow = surfaces[s + at_.GLOW]
     dark = 0.0
@@ -259,8 +265,8 @@ def colored(x, y, t, geometry, tables, lights, view, out):  # type: ignore[no-un
         near = 1.0 / sqrt(rx * rx + ry * ry + 1.0)
         ex, ey, ez = -rx * near, -ry * near, -near  # towards the camera
         # lamps and sun stand in the left camera's frame
-        wx, wy = rx * z + view[at_.SHIFT], ry * z
-        dark = lighted(s, wx, wy, z, ex, ey, ez, surfaces, lights, out)
+        place = rx * z + view[at_.SHIFT], ry * z, z
+        dark = lighted(s, place, (ex, ey, ez), surfaces, lights, out)
         for i in range(3):
             out[_ALBEDO + i] = out[_ALBEDO + i] * out[_LIT + i] + out[_SHINE + i]
         mirror = surfaces[s + at_.MIRROR]
@@ -283,101 +289,111 @@ def colored(x, y, t, geometry, tables, lights, view, out):  # type: ignore[no-un
     return dark
 
 
-_geometry = types.Tuple((_f64, _i32, _f64, _f64, _i32))  # type: ignore[no-untyped-call]
-_tables = types.Tuple((_f64, types.int64[::1], _u16))  # type: ignore[no-untyped-call]
-_lights = types.Tuple((_f64, _f32))  # type: ignore[no-untyped-call]
-_buffers = types.Tuple((_f32, _i32, _f32, _i32))  # type: ignore[no-untyped-call]
-_results = types.Tuple((_f32, _f32, _u8, _i32))  # type: ignore[no-untyped-call]
-
-
 @inlined
-def through(x, y, t, g, geometry, tables, lights, view, out):  # type: ignore[no-untyped-def]
+def through(x, y, t, g, subject, out):  # type: ignore[no-untyped-def]
     """out[0..2] = colour of a sample with glass (g, -1: none) before the opaque triangle t;
     out[3..5] the normal of the nearest surface; returns the share of the sun cut off there."""
+    surfaces = subject.tables[0]
     r = gr = b = dark = 0.0
     out[3], out[4], out[5] = 0.0, 0.0, -1.0
     for layer in range(2):  # one loop: the compiler then makes the code of `colored` once
         i = t if layer == 0 else g
         if i < 0:
             continue
-        dark = colored(x, y, i, geometry, tables, lights, view, out)
-        solid = tables[0][SURFACE * geometry[4][i] + at_.OPACITY] if layer == 1 else 1.0
+        dark = colored(x, y, i, subject, out)
+        opacity = SURFACE * subject.triangles.surface[i] + at_.OPACITY
+        solid = surfaces[opacity] if layer == 1 else 1.0
         r, gr, b = r + solid * (out[0] - r), gr + solid * (out[1] - gr), b + solid * (out[2] - b)
     out[0], out[1], out[2] = r, gr, b
     return dark
 
 
 @inlined
-def uniform(x, y, width, key, buffers, fine, surface):  # type: ignore[no-untyped-def]
+def seen_at(seen, place):  # type: ignore[no-untyped-def]
+    """The opaque triangle that a sample sees, and the glass before it; -1 where there is none."""
+    t, g = seen.triangles[place], seen.glass[place]
+    if g >= 0 and seen.glass_keys[place] <= seen.keys[place]:
+        g = -1
+    return t, g
+
+
+@inlined
+def uniform(x, y, width, centres, fine, surface):  # type: ignore[no-untyped-def]
     """True if the pixel's four samples see what its centre sees."""
-    keys, seen, _glass_keys, glass_seen = buffers
-    fine_keys, fine_seen, _fine_glass_keys, fine_glass = fine
-    t, g = seen[key], glass_seen[key]
+    at = y * width + x
+    t, g, key = centres.triangles[at], centres.glass[at], centres.keys[at]
     same = True
     for n in range(4):
         s = (2 * y + (n >> 1)) * 2 * width + 2 * x + (n & 1)
-        ft, fg = fine_seen[s], fine_glass[s]
+        ft, fg = fine.triangles[s], fine.glass[s]
         if (
             (ft < 0) != (t < 0)
             or (fg < 0) != (g < 0)
-            or (
-                t >= 0
-                and (surface[ft] != surface[t] or abs(fine_keys[s] - keys[key]) > _DEEP * keys[key])
-            )
+            or (t >= 0 and (surface[ft] != surface[t] or abs(fine.keys[s] - key) > _DEEP * key))
             or (g >= 0 and (surface[fg] != surface[g]))
         ):
             same = False
     return same
 
 
+@inlined
+def noted(at, nearest, mark, picture, out):  # type: ignore[no-untyped-def]
+    """Writes what a pixel's centre alone decides: nearest triangle, marks and normal."""
+    picture.front[at] = nearest
+    picture.marks[at] = mark
+    for i in range(3):
+        picture.normals[3 * at + i] = out[3 + i]
+
+
+_triangles = named(Triangles, [_f64, _i32, _f64, _f64, _i32])
+_tables = types.Tuple((_f64, types.int64[::1], _u16))  # type: ignore[no-untyped-call]
+_lights = types.Tuple((_f64, _f32))  # type: ignore[no-untyped-call]
+_seen = named(Seen, [_f32, _i32, _f32, _i32])
+
+
 @kernel(
     types.void(
-        _geometry, _tables, _lights, _f64, _buffers, _buffers, _i32, _results, _f64, _int, _int
+        named(Subject, [_triangles, _tables, _lights, _f64]),
+        _seen,
+        _seen,
+        _i32,
+        named(Picture, [_f32, _f32, _u8, _i32]),
+        _f64,
+        _int,
+        _int,
     )
 )
-def shade(  # noqa: PLR0917  # a kernel takes everything from outside
-    geometry: Any,
-    tables: Any,
-    lights: Any,
-    view: Any,
-    buffers: Any,
+def shade(
+    subject: Any,
+    centres: Any,
     fine: Any,
     marks: Any,
-    results: Any,
+    picture: Any,
     out: Any,
     width: int,
     height: int,
 ) -> None:
-    """Colours (linear), normals, marks and nearest triangle of each pixel.
+    """Colours, normals, marks and nearest triangle of each pixel.
 
-    geometry: planes, corners, uv, normals, surface of each triangle. tables: surfaces, textures
-    (start and side of each), their texels. lights: see layout; shadow map. buffers: keys and
-    triangles of opaque and transparent surfaces at the pixels' centres; fine: the same for 2 x 2
-    samples a pixel. marks: of each surface. results: colours (h, w, 3), normals (h, w, 3), marks
-    and triangles (h, w). out: room for 24 numbers.
+    centres: what the pixels' centres see; fine: the same of 2 x 2 samples a pixel. marks: of each
+    surface. out: room for 24 numbers.
     """
-    colors, normals, marked, front = results
-    surface = geometry[4]
+    surface = subject.triangles.surface
     for y in range(height):
         for x in range(width):
             at = y * width + x
-            keys, seen, glass_keys, glass_seen = buffers
-            t, g = seen[at], glass_seen[at]
-            if g >= 0 and glass_keys[at] <= keys[at]:
-                g = -1
+            t, g = seen_at(centres, at)
             nearest = t if g < 0 else g
             px, py = x + 0.0, y + 0.0
             r = b = gr = weight = 0.0
             for n in range(5):  # the centre, then, where it does not speak for all, the samples
-                dark = through(px, py, t, g, geometry, tables, lights, view, out)
+                dark = through(px, py, t, g, subject, out)
                 if n == 0:
-                    front[at] = nearest
-                    marked[at] = 0
+                    mark = 0
                     if nearest >= 0:
-                        marked[at] = (marks[surface[nearest]] & 63) | (128 if dark > 0.5 else 0)
-                    normals[3 * at], normals[3 * at + 1], normals[3 * at + 2] = (
-                        out[3], out[4], out[5])  # fmt: skip
-                    if uniform(x, y, width, at, buffers, fine, surface):
+                        mark = (marks[surface[nearest]] & 63) | (128 if dark > 0.5 else 0)
+                    noted(at, nearest, mark, picture, out)
+                    if uniform(x, y, width, centres, fine, surface):
                         r, gr, b, weight = out[0], out[1], out[2], 1.0
                         break
                 else:
@@ -385,14 +401,7 @@ def shade(  # noqa: PLR0917  # a kernel takes everything from outside
                 if n < 4:
                     i, j = 2 * x + (n & 1), 2 * y + (n >> 1)
                     px, py = 0.5 * i - 0.25, 0.5 * j - 0.25
-                    keys, seen, glass_keys, glass_seen = fine
-                    place = j * 2 * width + i
-                    t, g = seen[place], glass_seen[place]
-                    if g >= 0 and glass_keys[place] <= keys[place]:
-                        g = -1
+                    t, g = seen_at(fine, j * 2 * width + i)
             scale = 1.0 / weight
-            colors[3 * at], colors[3 * at + 1], colors[3 * at + 2] = (
-                r * scale,
-                gr * scale,
-                b * scale,
-            )
+            c, colors = 3 * at, picture.colors
+            colors[c], colors[c + 1], colors[c + 2] = r * scale, gr * scale, b * scale

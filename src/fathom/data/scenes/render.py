@@ -7,6 +7,7 @@ import numpy as np
 from fathom.classical.native import Kernel
 from fathom.core.arrays import Array, Bool, Float32, Float64, Int32, UInt8
 from fathom.data.kernels import layout as at
+from fathom.data.kernels.layout import Picture, Seen, Subject, Triangles
 from fathom.data.scenes.light import SHADOW_SIDE, aim_shadows, light_of
 from fathom.data.scenes.world import World, limit_of
 
@@ -58,8 +59,8 @@ class _View:
     numbers: Float64[np.ndarray, " view"]
     planes: Float64[np.ndarray, " twelvem"]
     boxes: Float64[np.ndarray, " fourm"]
-    pixels: tuple[Array, Array, Array, Array]
-    samples: tuple[Array, Array, Array, Array]
+    pixels: Seen
+    samples: Seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +170,7 @@ def _view(world: World, soup: Soup, holes: tuple[Array, Array, Array], side: int
     numbers, planes, boxes = projected(world, soup, side)
     geometry = (planes, boxes, soup.corners, soup.uv, soup.surface)
 
-    def scan(first: float, step: float, times: int) -> tuple[Array, Array, Array, Array]:
+    def scan(first: float, step: float, times: int) -> Seen:
         width, height = camera.width * times, camera.height * times
         samples = np.array([first, first, step, limit_of(world.frame)])
         out: list[Array] = []
@@ -178,7 +179,7 @@ def _view(world: World, soup: Soup, holes: tuple[Array, Array, Array], side: int
             seen = np.full(width * height, -1, np.int32)
             _RASTER(geometry, holes, samples, keys, seen, width, height, soup.count, layer)
             out += [keys, seen]
-        return out[0], out[1], out[2], out[3]
+        return Seen(*out)
 
     return _View(numbers, planes, boxes, scan(0.0, 1.0, 1), scan(-0.25, 0.5, 2))
 
@@ -217,10 +218,10 @@ def _shaded(
     width, height = world.frame.rig.size
     colors, normals = (np.empty(3 * width * height, np.float32) for _ in range(2))
     marks, front = np.empty(width * height, np.uint8), np.empty(width * height, np.int32)
-    geometry = (view.planes, soup.corners, soup.uv, soup.normals, soup.surface)
+    triangles = Triangles(view.planes, soup.corners, soup.uv, soup.normals, soup.surface)
     _SHADE(
-        geometry, texels, lights, view.numbers, view.pixels, view.samples, world.tables.marks,
-        (colors, normals, marks, front), np.zeros(24), width, height,
+        Subject(triangles, texels, lights, view.numbers), view.pixels, view.samples,
+        world.tables.marks, Picture(colors, normals, marks, front), np.zeros(24), width, height,
     )  # fmt: skip
     shape = (height, width)
     return colors.reshape(*shape, 3), normals.reshape(*shape, 3), marks.reshape(shape), front
