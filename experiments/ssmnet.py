@@ -12,11 +12,13 @@ Zhong et al., arXiv 1709.00930: each view is judged by the other one warped to i
 difference, difference of gradients), second-order edge-aware smoothness, loop consistency, and a
 small weight on the disparities' sum, for far is likelier than near. The paper's weights and
 optimiser could not be verified here: the weights below are ours, the rest is GC-Net's recipe.
-Nothing is masked as occluded.
+Nothing is masked as occluded. Volumes are computed again instead of kept: the same numbers in more
+time and two fifths of the memory (docs/training.md, "Memory").
 """
 
 import os
 from dataclasses import replace
+from functools import partial
 
 from gc_net import EXPERIMENT as GC_NET
 
@@ -44,7 +46,7 @@ def data() -> UnlabelledPairs:
 
 EXPERIMENT = replace(
     GC_NET,
-    net=ssmnet,
+    net=partial(ssmnet, checkpoint=True),
     data=data,
     task=Unlabelled(both_views=False),  # the net gives both itself
     loss=LOSS,

@@ -7,10 +7,12 @@ import net_checks
 import pytest
 import torch
 from net_checks import images
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
 from fathom.core import InputError, UsageError
 from fathom.layers.photometric_distance import Distance
+from fathom.layers.volume import soft_argmax
 from fathom.nets.stereo.ssmnet import FRAMES, WEIGHTS, SsSMnet, SsSMnetConfig, ssmnet
 from fathom.train import StereoPhotometric
 from fathom.train.pairs import Batch
@@ -20,9 +22,9 @@ NARROW = SsSMnetConfig(max_disparity=16, width=4, blocks=1, sizes=3)
 LOSS = StereoPhotometric(Distance("sad"), hidden=1.0, loop=0.1, far=0.01, order=2)
 
 
-def built():
+def built(**options):
     torch.manual_seed(0)
-    return SsSMnet(NARROW)
+    return SsSMnet(replace(NARROW, **options))
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 24), (24, 8)])
@@ -52,6 +54,68 @@ def test_the_right_view_is_the_left_one_of_the_mirrored_descriptions():
 
 def test_every_weight_is_reached():
     assert net_checks.silent(built(), LOSS, learning.batch(16, 32, 14)) == []
+
+
+def after_a_step(net, low=False):
+    """Disparities, gradients and buffers after one step on noise."""
+    batch = learning.batch(24, 64, 14)
+    with torch.autocast("cpu", torch.bfloat16, enabled=low):
+        out = net(*batch.inputs)
+    sum(LOSS(out, batch).values()).backward()
+    grads = {n: p.grad for n, p in net.named_parameters()}
+    return {"left": out.disparities[0], "right": out.right[0]} | grads | dict(net.named_buffers())
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("sizes", [1, 3])
+def test_computing_again_changes_no_number(sizes, apart):
+    """24 levels: more than one part of the volume. Nor do running means move twice."""
+    options = {"max_disparity": 48, "sizes": sizes, "apart": apart}
+    plain, again = (after_a_step(built(checkpoint=c, **options)) for c in (False, True))
+    assert plain.keys() == again.keys()
+    for name, tensor in plain.items():
+        torch.testing.assert_close(again[name], tensor, atol=1e-5, rtol=1e-3, msg=name)
+
+
+def test_computing_again_in_low_precision():
+    """Sums in another order, so no gradient is the same to the bit."""
+    plain, again = (after_a_step(built(checkpoint=c), low=True) for c in (False, True))
+    torch.testing.assert_close(again["left"], plain["left"], atol=0.05, rtol=0)
+    for name in ("features.0.0.weight", "enter.0.0.weight", "cost.weight"):
+        cosine = torch.cosine_similarity(again[name].flatten(), plain[name].flatten(), 0)
+        assert cosine > 0.99, (name, cosine)
+
+
+def volumes_kept(config):
+    """How many numbers are kept for the gradient, in volumes of a view's size."""
+    sizes, given = {}, images(32, 64)
+
+    def pack(t):
+        sizes[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes() // 4
+        return t
+
+    net = SsSMnet(config)
+    with saved_tensors_hooks(pack, lambda t: t):
+        net(*given)
+    return sum(sizes.values()) / (config.width * config.max_disparity * 32 * 64 / 8)
+
+
+def test_what_is_kept_until_the_gradient():
+    config = SsSMnetConfig(64, 8, 1, 3)
+    assert volumes_kept(config) > 20
+    assert volumes_kept(replace(config, checkpoint=True)) < 4
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_views_apart_are_normalised_by_themselves(apart):
+    net, given = built(apart=apart), images(16, 32)
+    with torch.no_grad():
+        out = net(*given)
+        ours, theirs = (net.described(view) for view in given)
+        left = soft_argmax(-net.costs(ours, theirs)[:, 0])[0]
+        right = soft_argmax(-net.costs(theirs.flip(3), ours.flip(3))[:, 0])[0].flip(3)
+    unlike = max((out.disparities[0] - left).abs().max(), (out.right[0] - right).abs().max())
+    assert unlike < 1e-4 if apart else unlike > 1e-3
 
 
 def test_it_learns_without_truth_and_the_check_would_notice_if_not():
@@ -88,7 +152,7 @@ def test_the_full_size_and_its_experiments():
     assert (config.divisor, config.max_disparity, FRAMES["ssmnet"].divisor) == (32, 192, 32)
     assert sum(p.numel() for p in ssmnet(max_disparity=64).parameters()) == 3509857
     assert WEIGHTS == ()
-    assert net_checks.experiment("ssmnet").net is ssmnet
+    assert net_checks.experiment("ssmnet").net().config == SsSMnetConfig(checkpoint=True)
     small, shown = (net_checks.experiment(f"ssmnet_{n}") for n in ("small", "shown"))
     assert small.net().config.max_disparity == small.max_disparity
     assert shown.data.args == shown.validation[0].data.args  # judged on what it learns from

@@ -15,7 +15,10 @@ from torch.nn import functional
 
 from fathom.core.arrays import Float
 from fathom.layers.exporting import exporting
+from fathom.layers.remade import remade
+from fathom.layers.volume import concat_volume
 
+_AT_ONCE = 8  # levels of a volume that is not made as a whole
 _SLOW = 20480  # of torch's rule when it takes oneDNN (ConvParams::use_mkldnn)
 
 
@@ -91,6 +94,10 @@ class ConvNorm3d(nn.Sequential):
     volume need not be read and written once more, nor kept twice.
     """
 
+    remade = False
+    """Whether training makes what lies between input and output again for the gradient instead of
+    keeping it; see `fathom.layers.remade`. `remake` sets it."""
+
     def __init__(
         self,
         inputs: int,
@@ -109,19 +116,72 @@ class ConvNorm3d(nn.Sequential):
 
     def forward(self, x: Float[Tensor, "b c k h w"]) -> Float[Tensor, "b _n _k _h _w"]:
         """x: any size."""
+        return remade(self._whole, x, of=self) if self.remade else self._whole(x)
+
+    def _whole(self, x: Tensor) -> Tensor:
         conv: Any = self[0]
         norm: Any = self[1]
         if self.training or torch.is_grad_enabled():
-            out: Tensor = norm(conv(x))
-        else:
-            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-            offset = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
-            axis = (1, -1, 1, 1, 1) if conv.up else (-1, 1, 1, 1, 1)
-            weight, bias = conv.weight * scale.view(axis), norm.bias + offset * scale
-            out = convolved(x, weight, bias, stride=conv.stride, up=conv.up)
+            return self.normalised(conv(x))
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        offset = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
+        axis = (1, -1, 1, 1, 1) if conv.up else (-1, 1, 1, 1, 1)
+        weight, bias = conv.weight * scale.view(axis), norm.bias + offset * scale
+        return self._bent(convolved(x, weight, bias, stride=conv.stride, up=conv.up))
+
+    def normalised(self, out: Float[Tensor, "b c k h w"]) -> Float[Tensor, "b c k h w"]:
+        """What the module makes of `out`, which its convolution gave."""
+        return self._bent(self[1](out))
+
+    def _bent(self, out: Tensor) -> Tensor:
         if self.last:
             return out
         return functional.leaky_relu_(out, self.slope) if self.slope else functional.relu_(out)
+
+
+def remake(net: nn.Module) -> None:
+    """Sets `remade` of all `ConvNorm3d` in the net."""
+    for module in net.modules():
+        if isinstance(module, ConvNorm3d):
+            module.remade = True
+
+
+def concat_convolved(
+    layer: ConvNorm3d,
+    own: Float[Tensor, "b c h w"],
+    other: Float[Tensor, "b c h w"],
+    levels: int,
+) -> Float[Tensor, "b _n k h w"]:
+    """`layer`, of side 3 and stride 1, of `concat_volume(own, other, levels)`: the volume is made
+    some levels at a time, and in training made again for the gradient."""
+    parts = [
+        remade(
+            _some_convolved, layer, own, other, (at, min(at + _AT_ONCE, levels), levels), of=layer
+        )
+        for at in range(0, levels, _AT_ONCE)
+    ]
+    out = torch.cat(parts, dim=2)
+    del parts  # as large as `out`
+    return layer.normalised(out)
+
+
+def _some_convolved(
+    layer: ConvNorm3d, own: Tensor, other: Tensor, span: tuple[int, int, int]
+) -> Tensor:
+    """The convolution at the levels from first to last - 1 of so many."""
+    first, last, levels = span
+    conv: Any = layer[0]
+    # One more level on either side for the taps. Beyond the volume it is 0.
+    begin, end = max(first - 1, 0), min(last + 1, levels)
+    width = own.shape[3]
+    if begin < width:
+        # To the left of x = begin all is 0; from there on it is a volume that starts at level 0.
+        volume = concat_volume(own[..., begin:], other[..., : width - begin], end - begin)
+    else:
+        volume = own.new_zeros(len(own), 2 * own.shape[1], end - begin, own.shape[2], 0)
+    edges = (width - volume.shape[-1], 0, 0, 0, begin - first + 1, last + 1 - end)
+    volume = together(functional.pad(volume, edges))
+    return functional.conv3d(volume, conv.weight, conv.bias, 1, (0, 1, 1))
 
 
 class PlainResidual3d(nn.Module):
@@ -136,4 +196,4 @@ class PlainResidual3d(nn.Module):
     def forward(self, x: Float[Tensor, "b c k h w"]) -> Float[Tensor, "b c k h w"]:
         """x: any size."""
         change: Tensor = self.body(x)
-        return change + x
+        return change.add_(x)

@@ -23,7 +23,7 @@ from torch.nn import functional
 from fathom.core.arrays import Float
 from fathom.core.errors import UsageError
 from fathom.layers.blocks import ConvNorm
-from fathom.layers.conv3d import Conv3d, ConvNorm3d
+from fathom.layers.conv3d import Conv3d, ConvNorm3d, remake
 from fathom.layers.state import counted, renamed
 from fathom.layers.stereo import StereoOutput, require_levels, require_size
 from fathom.layers.volume import concat_volume, soft_argmax
@@ -37,7 +37,8 @@ _SIZES = 5  # of the 3-D net: the volume's, and four times the half
 @dataclass(frozen=True)
 class GCNetConfig:
     """max_disparity: disparities below this can be found, in pixels. width: of the descriptions;
-    the paper's is 32. blocks: residual ones of each view.
+    the paper's is 32. blocks: residual ones of each view. checkpoint: training makes parts of the
+    volumes again instead of keeping them: the same numbers in more time and less memory.
 
     Raises `UsageError` for a range that the net cannot halve as often as it must, or sizes below 1.
     """
@@ -45,6 +46,7 @@ class GCNetConfig:
     max_disparity: int = 192
     width: int = 32
     blocks: int = 8
+    checkpoint: bool = False
 
     def __post_init__(self) -> None:
         require_levels(self.max_disparity, self.step)
@@ -115,6 +117,8 @@ class GCNet(nn.Module):
             for a, b in pairwise((4 * c, 2 * c, 2 * c, 2 * c, c))
         )
         self.cost = Conv3d(c, 1, bias=True, up=True)
+        if config.checkpoint:
+            remake(self)
 
     def forward(
         self, left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]
@@ -188,6 +192,6 @@ WEIGHTS: tuple[Weights, ...] = ()
 FRAMES = {"gc-net": Frame(builder="gc_net", levels=192, step=32, divisor=32, voxel_bytes=64)}
 
 
-def gc_net(*, max_disparity: int = 192) -> GCNet:
-    """The network, untrained; max_disparity: a multiple of 32."""
-    return GCNet(GCNetConfig(max_disparity))
+def gc_net(*, max_disparity: int = 192, checkpoint: bool = False) -> GCNet:
+    """The network, untrained; max_disparity: a multiple of 32. checkpoint: see `GCNetConfig`."""
+    return GCNet(GCNetConfig(max_disparity, checkpoint=checkpoint))

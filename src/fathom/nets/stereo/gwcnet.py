@@ -14,6 +14,7 @@ at the scores before the last. Ours: a confidence, the probability that the soft
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,8 @@ from torch.nn import functional
 from fathom.core.arrays import Float
 from fathom.core.errors import UsageError
 from fathom.layers.blocks import ConvNorm
-from fathom.layers.conv3d import Conv3d, ConvNorm3d, PlainResidual3d
+from fathom.layers.conv3d import Conv3d, ConvNorm3d, PlainResidual3d, remake
+from fathom.layers.remade import remade
 from fathom.layers.state import counted, renamed
 from fathom.layers.stereo import StereoOutput, imagenet_colours, require_levels, require_size
 from fathom.layers.trunk import official_names, stages, start, stem
@@ -40,6 +42,8 @@ class GwcNetConfig:
     are correlated. concat: channels of each view that are concatenated besides, or 0. width: of the
     volume, and the unit of the descriptions'; the paper's is 32. blocks: residual blocks at each
     stage. backbone: an encoder of transformers that describes the views in the trunk's place.
+    checkpoint: training makes parts of the volumes again instead of keeping them: the same numbers
+    in more time and less memory.
 
     Raises `UsageError` for a range that the net cannot halve as often as it must, groups that do
     not divide the channels, or sizes below 1.
@@ -51,6 +55,7 @@ class GwcNetConfig:
     width: int = 32
     blocks: tuple[int, int, int, int] = (3, 16, 3, 3)
     backbone: BackboneConfig | None = None
+    checkpoint: bool = False
 
     def __post_init__(self) -> None:
         require_levels(self.max_disparity, self.step)
@@ -146,6 +151,8 @@ class GwcNet(nn.Module):
             nn.Sequential(ConvNorm3d(c, c), Conv3d(c, 1)) for _ in range(1 + 3)
         )
         self.apply(start)
+        if config.checkpoint:
+            remake(self)
         if config.backbone is not None:  # later: its weights are not to be drawn anew
             self.features.backbone = Backbone(config.backbone, config.described)
 
@@ -166,7 +173,10 @@ class GwcNet(nn.Module):
         if not self.training:
             disparity, confidence = enlarged_argmax(scores[-1], size)
             return StereoOutput((disparity,), confidence)
-        return StereoOutput(tuple(enlarged_argmax(s, size)[0] for s in reversed(scores)))
+        read = (
+            partial(remade, enlarged_argmax, of=self) if self.config.checkpoint else enlarged_argmax
+        )
+        return StereoOutput(tuple(read(s, size)[0] for s in reversed(scores)))
 
     def volume(
         self, left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]
@@ -248,11 +258,11 @@ FRAMES = {"gwcnet": _FRAME, "gwcnet-g": replace(_FRAME, builder="gwcnet_g", voxe
 """The authors extend images by what becomes 0."""
 
 
-def gwcnet(*, max_disparity: int = 192) -> GwcNet:
+def gwcnet(*, max_disparity: int = 192, checkpoint: bool = False) -> GwcNet:
     """GwcNet-gc, untrained: correlated groups and concatenated channels; a multiple of 16."""
-    return GwcNet(GwcNetConfig(max_disparity))
+    return GwcNet(GwcNetConfig(max_disparity, checkpoint=checkpoint))
 
 
-def gwcnet_g(*, max_disparity: int = 192) -> GwcNet:
+def gwcnet_g(*, max_disparity: int = 192, checkpoint: bool = False) -> GwcNet:
     """GwcNet-g, untrained: correlated groups alone; max_disparity: a multiple of 16."""
-    return GwcNet(GwcNetConfig(max_disparity, concat=0))
+    return GwcNet(GwcNetConfig(max_disparity, concat=0, checkpoint=checkpoint))

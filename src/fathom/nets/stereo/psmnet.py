@@ -16,6 +16,7 @@ within 1 px of its mean. What images are extended with is the estimator's matter
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,8 @@ from torch.nn import functional
 from fathom.core.arrays import Float
 from fathom.core.errors import UsageError
 from fathom.layers.blocks import ConvNorm
-from fathom.layers.conv3d import Conv3d, ConvNorm3d, PlainResidual3d
+from fathom.layers.conv3d import Conv3d, ConvNorm3d, PlainResidual3d, remake
+from fathom.layers.remade import remade
 from fathom.layers.state import counted, renamed
 from fathom.layers.stereo import StereoOutput, imagenet_colours, require_levels, require_size
 from fathom.layers.trunk import official_names, stages, start, stem
@@ -41,6 +43,8 @@ class PSMNetConfig:
     max_disparity: disparities below this can be found, in pixels. width: of the volume's
     descriptions; the paper's is 32. blocks: residual blocks at each stage. pools: sides of the
     pyramid's cells in pixels of the quarter-size image. align_corners: how images are enlarged.
+    checkpoint: training makes parts of the volumes again instead of keeping them: the same numbers
+    in more time and less memory.
 
     Raises `UsageError` for a range that the net cannot halve as often as it must, or sizes below 1.
     """
@@ -51,6 +55,7 @@ class PSMNetConfig:
     blocks: tuple[int, int, int, int] = (3, 16, 3, 3)
     pools: tuple[int, ...] = (64, 32, 16, 8)
     align_corners: bool = False
+    checkpoint: bool = False
 
     def __post_init__(self) -> None:
         require_levels(self.max_disparity, self.step)
@@ -148,6 +153,8 @@ class PSMNet(nn.Module):
             nn.Sequential(ConvNorm3d(c, c), Conv3d(c, 1)) for _ in range(3 if config.stacked else 1)
         )
         self.apply(start)
+        if config.checkpoint:
+            remake(self)
 
     def forward(
         self, left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]
@@ -159,7 +166,8 @@ class PSMNet(nn.Module):
         if not self.training:
             disparity, confidence = self.read(scores[-1], size)
             return StereoOutput((disparity,), confidence)
-        return StereoOutput(tuple(self.read(s, size)[0] for s in reversed(scores)))
+        read = partial(remade, self.read, of=self) if self.config.checkpoint else self.read
+        return StereoOutput(tuple(read(s, size)[0] for s in reversed(scores)))
 
     def described(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c _h _w"]:
         """Descriptions at a quarter of the size."""
@@ -272,11 +280,19 @@ FRAMES = {
 """The authors extend images by what becomes 0, and none below 256 px."""
 
 
-def psmnet(*, max_disparity: int = 192, align_corners: bool = False) -> PSMNet:
+def psmnet(
+    *, max_disparity: int = 192, align_corners: bool = False, checkpoint: bool = False
+) -> PSMNet:
     """The network with stacked hourglasses, untrained; see `PSMNetConfig`."""
-    return PSMNet(PSMNetConfig(max_disparity=max_disparity, align_corners=align_corners))
+    return PSMNet(
+        PSMNetConfig(True, max_disparity, align_corners=align_corners, checkpoint=checkpoint)
+    )
 
 
-def psmnet_basic(*, max_disparity: int = 192, align_corners: bool = False) -> PSMNet:
+def psmnet_basic(
+    *, max_disparity: int = 192, align_corners: bool = False, checkpoint: bool = False
+) -> PSMNet:
     """The network with residual pairs, untrained; see `PSMNetConfig`."""
-    return PSMNet(PSMNetConfig(False, max_disparity, align_corners=align_corners))
+    return PSMNet(
+        PSMNetConfig(False, max_disparity, align_corners=align_corners, checkpoint=checkpoint)
+    )
