@@ -1,6 +1,7 @@
 """`fathom adapt` on scenes of a style that the model never saw, and on pairs that are none.
 
     python -m benchmarks.adapt --work FOLDER [--control] [--scenes 777] [--steps 240] [--seed 0]
+        [--model coex --weights mine.safetensors]
 
 The style is a cheap camera in the dark: a quarter of the light, grey, blurred by 0.8 px, noise of 4
 grey values of its own in each view. Procedural scenes 320x192 are written as folders of PNG files,
@@ -10,7 +11,8 @@ judged against their exact truth: bad-2, EPE, and what the confidence loses to t
 the wrong pixels (AUSE x 100). The same scenes without the style stand beside. Where the run was
 rolled back, its last weights are judged all the same, so that it is seen what was given up.
 
---scenes is the seed of the scenes, --seed that of the run.
+--scenes is the seed of the scenes, --seed that of the run. --model and --weights name another net
+and the file it begins with, such as `fathom weights convert` writes.
 
 --control pairs every left view with the right view of the next scene: once as it is (the pair
 check refuses) and once with --no-check (learned from, judged, rolled back).
@@ -84,16 +86,16 @@ def write_pairs(scenes: Scenes, folder: Path, count: int, *, wrong: bool = False
 
 
 def judged(
-    scenes: Scenes, weights: Path | None, count: int, style: Dark | None
+    scenes: Scenes, model: str, weights: Path | None, count: int, style: Dark | None
 ) -> dict[str, float]:
     """Means over the tested scenes, by the model as users get it."""
-    matcher = fathom.create("fathom-s", weights=None if weights is None else str(weights))
+    matcher = fathom.create(model, weights=None if weights is None else str(weights))
     rows = []
     for i in range(TESTED, TESTED + count):
         sample = taken(scenes, i, style=style)
         assert sample.truth is not None
         found = matcher(sample.pair)
-        e = np.abs(found.values - sample.truth.values)
+        e = np.abs(np.nan_to_num(found.values) - sample.truth.values)  # unknown is wrong
         errors, sure = errors_and_confidence(found, sample.truth)
         lost = 100 * ause((errors > 2).astype(np.float64), sure)
         rows.append((100 * (e > 2).mean(), e.mean(), lost))
@@ -107,7 +109,9 @@ def adapt(work: Path, name: str, told: argparse.Namespace, *more: str) -> tuple[
     words += ["--steps", str(told.steps), "--judge-every", str(told.judge_every)]
     words += ["--crop-width", "256", "--crop-height", "128", "--seed", str(told.seed)]
     words += ["--threads", "1", "--device", "cpu"]
-    words += ["--learning-rate", str(told.learning_rate), *more]
+    words += ["--learning-rate", str(told.learning_rate), "--model", told.model, *more]
+    if told.weights is not None:
+        words += ["--weights", str(told.weights)]
     began = time.process_time()
     code = cli([*words, *told.flags.split()])
     minutes = (time.process_time() - began) / 60
@@ -120,6 +124,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--control", action="store_true")
+    parser.add_argument("--model", default="fathom-s")
+    parser.add_argument("--weights", type=Path, help="of the model (default: the shipped ones)")
     parser.add_argument("--pairs", type=int, default=36)
     parser.add_argument("--tested", type=int, default=10)
     parser.add_argument("--steps", type=int, default=240)
@@ -141,13 +147,13 @@ def main() -> None:
     last = told.work / f"{name}-run" / "training" / "weights.safetensors"
     which, made = ("adapted", weights) if weights.exists() else ("last weights, not kept", last)
     rows = {
-        f"{where}, {what}": judged(scenes, file, told.tested, style)
+        f"{where}, {what}": judged(scenes, told.model, file, told.tested, style)
         for where, style in (("style", Dark()), ("plain scenes", None))
-        for what, file in (("as shipped", None), (which, made))
+        for what, file in (("before", told.weights), (which, made))
     }
     for row, numbers in rows.items():
         print(f"{row:36}" + "".join(f"{k} {v:8.3f}  " for k, v in numbers.items()))
-    before, after = rows["style, as shipped"], rows[f"style, {which}"]
+    before, after = rows["style, before"], rows[f"style, {which}"]
     falls = {k: round(100 * (1 - after[k] / before[k]), 1) for k in before}
     print("falls by %:", json.dumps(falls))
 

@@ -12,6 +12,7 @@ import torch
 
 import fathom
 from fathom.cli.main import main
+from fathom.combine.fit_pairs import Fit
 from fathom.core import Depth, SparseDepth, StereoRig, UsageError
 from fathom.data import write_sample
 from fathom.data.scenes import Scenes, SceneSettings
@@ -21,7 +22,7 @@ from fathom.train.adapt_recipe import Recipe
 from fathom.train.checkpoint import save_weights
 from fathom.workflows.adapt import AdaptOptions, _made_of
 from fathom.workflows.adapt_anchors import AnchorOptions, disparity_map
-from fathom.workflows.adapt_frames import Fit, Frames, find_frames, fit_frames
+from fathom.workflows.adapt_frames import Frames, find_frames, fit_frames
 from fathom.workflows.adapt_places import Places
 
 QUICK = (

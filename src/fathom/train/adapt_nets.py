@@ -85,12 +85,15 @@ class Start:
 
     def write(self, path: Path, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
         """Writes weights as `fathom.create(model, weights=path)` reads them, whole or not at all.
-        about: JSON values. Raises `ResourceError` if they cannot be written."""
-        settings = {}
+        The form of the net and the licences are those of the weights it began with. about: JSON
+        values. Raises `ResourceError` if they cannot be written."""
+        own: dict[str, Any] = {"model": self.model, "settings": {}}
         if self.model not in BUILDERS:
-            settings = read_header(file_of(self.model, self.weights)[0]).settings
+            kept = read_header(file_of(self.model, self.weights)[0])
+            own["settings"] = kept.settings
+            own |= {name: kept.about[name] for name in ("licences",) if name in kept.about}
         arrays = {name: value.detach().cpu().numpy() for name, value in state.items()}
-        write_weights(path, arrays, {"model": self.model, "settings": settings, **about})
+        write_weights(path, arrays, {**own, **about})
 
     def _module(self) -> str:
         known = [*BUILDERS, *(e.name for e in entries() if e.target == _NETWORK)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fathom.catalog import default_name
+from fathom.combine.fit_pairs import Fit
 from fathom.core.errors import UsageError
 from fathom.core.options import option
 from fathom.train.adapt_recipe import Recipe
@@ -21,7 +22,6 @@ from fathom.train.packages import check_packages
 from fathom.workflows.adapt_anchors import AnchorOptions
 from fathom.workflows.adapt_frames import (
     LEAST_HELD,
-    Fit,
     FrameOptions,
     Frames,
     find_frames,
@@ -206,7 +206,7 @@ def adapt(
         experiment, places.training, name=places.weights.stem, resume=options.resume,
         device=options.device, notify=notify,
     )  # fmt: skip
-    made = _decided(start, experiment.validation[0], options, rule, result, notify)
+    made = _decided(start, experiment.validation[0], options, places, rule, result, notify)
     outcome = replace(
         _outcome(made, result, fit, judged.names, places, _settings(options, recipe)),
         seconds=time.monotonic() - began,
@@ -356,15 +356,19 @@ def _decided(
     start: "Start",
     watch: Any,
     options: AdaptOptions,
+    places: Places,
     rule: "Rule",
     result: "TrainResult",
     notify: Notify,
 ) -> _Decision:
     """Judges what users would get: by the best weights of the run, or, where the net alone was
     never better, by the last ones: the net is not all of the model. An interrupted run has none.
+    They are judged as a file of the form that is kept: that of the training run does not say which
+    form of the net (`Kept.settings`) they are of.
     """
     from fathom.train.adapt_rule import ratio
     from fathom.train.adapt_watch import means
+    from fathom.train.checkpoint import read_weights
     from fathom.train.record import BEST, WEIGHTS
 
     before = watch.judged(_estimator(start, None, options), notify)
@@ -372,7 +376,8 @@ def _decided(
     file = result.folder / (BEST if rule.improved(best) else WEIGHTS)
     if file.name == WEIGHTS and result.stopped == "interrupted":
         return _Decision(before, before, best, False, file)
-    after = watch.judged(_estimator(start, file, options), notify)
+    start.write(places.judged, read_weights(file), {})
+    after = watch.judged(_estimator(start, places.judged, options), notify)
     worth = ratio(means(after), means(before))
     kept = rule.improved(worth) and len(after) == len(before)
     return _Decision(before, after, worth, kept, file)

@@ -40,6 +40,11 @@ class Places:
         """The folder of the training run (`fathom.train.record`)."""
         return self.run / "training"
 
+    @property
+    def judged(self) -> Path:
+        """The weights that were judged in the end, in the form in which they are kept."""
+        return self.run / "judged.safetensors"
+
     def check(self, *, resume: bool) -> None:
         """Raises `UsageError` for another kind of file, or one that is there already;
         `ResourceError` where nothing can be written."""
