@@ -5,11 +5,11 @@
 
 Every net runs in a process of its own, with weights drawn at random (time and memory do not depend
 on them), batch 1, float32, in evaluation mode, with the range and iterations it was published with
-(--iterations: another number, of nets that have one; the reference's may have been another, too);
-`bi3d-binary` answers one plane, as there. Sizes are what its frame makes of the image. Seconds: the
-least processor time of `rounds` forwards, and the wall time of that one; the first forward counts,
-as it did for the reference. Peak memory is the process's whole (Python and torch take about 0.4 GB
-of it), as there.
+(--iterations: another number, of nets that have one). Rows are nets by the catalog's names, and
+what `VARIANTS` has: other settings, another call, or nets that complete a sparse map. Sizes are
+what a net's frame makes of the image. Seconds: the least processor time of `rounds` forwards, and
+the wall time of that one; the first forward counts, as it did for the reference. Peak memory is the
+process's whole (Python and torch take about 0.4 GB of it), as there.
 
 MACs are half of what torch.utils.flop_counter counts: convolutions, transposed ones and matrix
 products (einsum included). Element-wise work, sampling, gathering, pooling and enlarging are not
@@ -17,7 +17,7 @@ counted, nor are normalisations. They are counted on tensors without values (Fak
 
 The reference: the authors' code as section 6 of the shared parity/README.md gives it, measured once
 on two busy cores: "use the ratios for orders of magnitude only". `mc-cnn-accurate` is left out
-unless it is named: it takes many minutes. --quick: 416x192, where the reference does not compare.
+unless it is named: it takes twenty minutes. --quick: 416x192, where the reference does not compare.
 """
 
 import argparse
@@ -28,20 +28,24 @@ import pkgutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import fathom.nets.stereo as home
 from benchmarks.matchers import peak
+from fathom.combine.bi3d import STEPS
 from fathom.runtime.model import available_threads
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from fathom.layers import conv3d
+from fathom.nets.mono import cspn
 
 REFERENCE = {
     # name: (CPU s, wall s, peak RSS MB): the least CPU run of several
@@ -51,31 +55,87 @@ REFERENCE = {
     "bi3d-binary": (1.9, 2.8, 707),
     "coex": (5.4, 8.6, 1117),
     "crestereo": (109.3, 125.2, 1075),
+    "cspn": (17.7, 17.8, 2287),
     "fast-acvnet": (10.5, 16.4, 1182),
     "gc-net": (72.2, None, None),  # run at 640x192: 18.5 s and 3217 MB there; times 3.9
     "gwcnet": (28.0, 27.7, 3007),
     "hitnet": (13.6, 31.8, 4702),
     "hitnet-kitti": (16.2, 17.1, 3889),
     "hitnet-xl": (25.4, 26.3, 4665),
-    "igev": (38.5, 21.4, 1306),
+    "igev-12": (38.5, 21.4, 1306),  # how many iterations is not recorded; 12 are its default
     "lightstereo": (4.9, 7.4, 530),
     "mc-cnn-fast": (25.5, 25.7, 959),
     "psmnet": (25.6, 29.6, 2787),
     "psmnet-basic": (21.0, 25.6, 1616),
     "raft-stereo": (62.3, 104.8, 1669),
+    "raft-stereo-alt": (135.5, 136.4, 1666),
     "raft-stereo-realtime": (7.9, 11.8, 672),
+    "raft-stereo-shared": (78.4, 78.8, 1555),
 }
 """The authors' code at 1248x384, section 6 of shared parity/README.md (two threads, no warm-up)."""
 Cells = Callable[[dict[str, Any]], list[str]]
 SIZE, QUICK = "1248x384", "416x192"
 _COSTS = ("mc-cnn-fast", "mc-cnn-accurate")
+_COMPLETING = ("cspn", "spn")
 SLOW = ("mc-cnn-accurate",)
-_LEVELS = 192  # of MC-CNN's volume, as the reference's
-_PLANE = 12  # of Bi3D's single plane, in pixels, as the reference's
+_HINTS = 500  # depths in the sparse map, as on NYU Depth v2
+
+
+def pair(height: int, width: int) -> list[Tensor]:
+    """Two views, 0..255."""
+    return [torch.rand(1, 3, height, width) * 255 for _ in range(2)]
+
+
+def image_and_hints(height: int, width: int) -> list[Tensor]:
+    """An image, 0..255, and metres at some pixels, 0 elsewhere."""
+    image, depth, chance = (torch.rand(1, n, height, width) for n in (3, 1, 1))
+    return [image * 255, 10 * depth * (chance < _HINTS / (height * width))]
+
+
+def whole(net: Any, *given: Tensor) -> None:
+    """A forward."""
+    net(*given)
+
+
+def planes(*asked: int) -> Callable[..., None]:
+    """Bi3D's answers to these planes, in pixels."""
+    return lambda net, left, right: net.nearer(left, right, [list(asked)])
+
+
+def selected(net: Any, left: Tensor, right: Tensor) -> None:
+    """Bi3D's disparity in its range, and on which side of it the rest lies."""
+    net.selected(left, right)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a row runs. net: what is built, by the catalog's name. config: what its configuration
+    has other than published. call: one forward of it, with what `inputs` makes."""
+
+    net: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    call: Callable[..., None] = whole
+    inputs: Callable[[int, int], list[Tensor]] = pair
+
+
+VARIANTS = {
+    # one plane, and a part of the range, as the reference has them
+    "bi3d-binary": Variant("bi3d-binary", call=planes(12)),
+    "bi3d-quantized": Variant(
+        "bi3d-binary", call=planes(*(int(p) for p in STEPS["bi3d-quantized"].split(",")))
+    ),
+    "bi3d-selective": Variant("bi3d-2d", {"min_disparity": 12, "max_disparity": 48}, selected),
+    "igev-12": Variant("igev", {"iterations": 12}),
+    "raft-stereo-alt": Variant("raft-stereo", {"correlation": "alt"}),
+    "raft-stereo-shared": Variant("raft-stereo", {"shared_backbone": True}),
+    **{name: Variant(name, {"max_disparity": 192}) for name in _COSTS},
+    **{name: Variant(name, inputs=image_and_hints) for name in _COMPLETING},
+}
+"""Rows that are not simply a net called as published."""
 
 
 def nets() -> dict[str, str]:
-    """The catalog's name of every net -> its file in `fathom.nets.stereo`."""
+    """The catalog's name of every net of pairs -> its file in `fathom.nets.stereo`."""
     found = {}
     for item in pkgutil.iter_modules(home.__path__):
         module = importlib.import_module(f"{home.__name__}.{item.name}")
@@ -83,41 +143,44 @@ def nets() -> dict[str, str]:
     return dict(sorted(found.items())) | dict.fromkeys(_COSTS, "mc_cnn")
 
 
+def variants() -> dict[str, Variant]:
+    """Every row of the table."""
+    return dict(sorted(({name: Variant(name) for name in nets()} | VARIANTS).items()))
+
+
 def built(
-    name: str, module: str, size: tuple[int, int], iterations: int | None = None
+    name: str, size: tuple[int, int], iterations: int | None = None
 ) -> tuple[Any, tuple[int, int]]:
-    """The net as published, untrained, and the (height, width) it wants for an image of `size`.
+    """A row's net, untrained, and the (height, width) it wants for an image of `size`.
     iterations: other than published, of nets that have some."""
-    own = importlib.import_module(f"{home.__name__}.{module}")
-    if name in _COSTS:
-        net = getattr(own, name.replace("-", "_"))(max_disparity=_LEVELS)
-        return net.eval(), size
-    frame = own.FRAMES[name]
-    asked = {} if iterations is None else {"iterations": iterations}
-    if asked and "iterations" not in frame.options:
-        raise SystemExit(f"{name} has no iterations")
-    return getattr(own, frame.builder)(**asked).eval(), frame.size(*size)
-
-
-def called(name: str, net: Any, left: Any, right: Any) -> None:
-    """One forward: of the whole net, or of one plane where a plane is all that was asked for."""
-    if name == "bi3d-binary":
-        net.nearer(left, right, [[_PLANE]])
+    row = variants()[name]
+    fields = dict(row.config)
+    if row.net in _COMPLETING:
+        net = getattr(cspn, row.net)()
     else:
-        net(left, right)
+        own = importlib.import_module(f"{home.__name__}.{nets()[row.net]}")
+        frame = getattr(own, "FRAMES", {}).get(row.net)
+        net = getattr(own, frame.builder if frame else row.net.replace("-", "_"))()
+        size = frame.size(*size) if frame else size
+    if iterations is not None:
+        if not hasattr(getattr(net, "config", None), "iterations"):
+            raise SystemExit(f"{name} has no iterations")
+        fields["iterations"] = iterations
+    if fields:
+        net = type(net)(replace(net.config, **fields))
+    return net.eval(), size
 
 
-def gigamacs(
-    name: str, module: str, size: tuple[int, int], iterations: int | None = None
-) -> float | None:
+def gigamacs(name: str, size: tuple[int, int], iterations: int | None = None) -> float | None:
     """Multiply-adds of a forward in thousands of millions; None if they cannot be counted."""
     detour, conv3d._SLOW = conv3d._SLOW, -1  # which computes small volumes twice
     try:
         with FakeTensorMode(), torch.no_grad():
-            net, (height, width) = built(name, module, size, iterations)
-            left, right = (torch.zeros(1, 3, height, width) for _ in range(2))
+            row = variants()[name]
+            net, at = built(name, size, iterations)
+            given = row.inputs(*at)
             with FlopCounterMode(display=False) as counter:
-                called(name, net, left, right)
+                row.call(net, *given)
     except Exception as error:  # noqa: BLE001  # whatever a net does that needs values
         print(f"{name}: cannot be counted: {error}", file=sys.stderr)
         return None
@@ -130,14 +193,14 @@ def measured(name: str, told: argparse.Namespace) -> dict[str, Any]:
     """One net's row; this is the child's side."""
     torch.set_num_threads(told.threads)
     torch.manual_seed(0)
-    module, size = nets()[name], size_of(told)
-    net, (height, width) = built(name, module, size, told.iterations)
-    left, right = (torch.rand(1, 3, height, width) * 255 for _ in range(2))
+    row, size = variants()[name], size_of(told)
+    net, (height, width) = built(name, size, told.iterations)
+    given = row.inputs(height, width)
     spent = []
     with torch.inference_mode():
         for _ in range(told.rounds):
             wall, used = time.perf_counter(), time.process_time()
-            called(name, net, left, right)
+            row.call(net, *given)
             spent.append((time.process_time() - used, time.perf_counter() - wall))
     held = peak() / 1e6
     cpu, seconds = min(spent)
@@ -147,7 +210,7 @@ def measured(name: str, told: argparse.Namespace) -> dict[str, Any]:
         "cpu_s": cpu,
         "wall_s": seconds,
         "peak_mb": held,
-        "gmacs": gigamacs(name, module, size, told.iterations),
+        "gmacs": gigamacs(name, size, told.iterations),
         "parameters": sum(p.numel() for p in net.parameters()),
         "threads": told.threads,
     }
@@ -215,7 +278,7 @@ def table(rows: list[dict[str, Any]], compared: bool) -> str:
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nets", help="names, with commas (default: all)")
+    parser.add_argument("--nets", help="names, with commas (default: all but mc-cnn-accurate)")
     parser.add_argument("--size", default=SIZE)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK}, one round")
     parser.add_argument("--rounds", type=int, default=2)
@@ -230,7 +293,7 @@ def main() -> None:
     if told.one:
         print(json.dumps(measured(told.one, told)))
         return
-    known = nets()
+    known = variants()
     names = told.nets.split(",") if told.nets else [n for n in known if n not in SLOW]
     wrong = [name for name in names if name not in known]
     if wrong:

@@ -77,6 +77,7 @@ def slow_scores(net, left, right, first, levels):
 @pytest.mark.parametrize("items", [1 << 16, 40])
 def test_scores_one_disparity_at_a_time(monkeypatch, config, first, levels, items):
     monkeypatch.setattr(mc_cnn, "_ITEMS", items)
+    monkeypatch.setattr(mc_cnn, "_COLUMNS", 4)
     monkeypatch.setattr(mc_cnn, "_ROW_ITEMS", items)
     net = built(config)
     left, right = images(batch=2)
