@@ -101,6 +101,25 @@ def test_fine_tuning_on_own_pairs_with_a_part_held_out(call, tmp_path):
     assert info["experiment"]["data"]["root"] == str(tmp_path / "mine")
 
 
+def test_a_recipe_s_own_validation_need_not_be_there_for_other_data(call, tmp_path):
+    for i in range(2):
+        write_sample(tmp_path / "mine" / f"p{i}", sample(i, height=32, width=64))
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        "import sys\nfrom dataclasses import replace\n"
+        "sys.path.insert(0, 'experiments')\n"
+        "from tiny import EXPERIMENT as TINY\nfrom fathom.train import Pairs, Validation\n"
+        "MISSING = Validation('test', Pairs('not/there', 'sceneflow', 'test'))\n"
+        "EXPERIMENT = replace(TINY, validation=(MISSING, *TINY.validation))\n"
+    )
+    words = ("--set", "steps=2", "--set", "warmup=0", *QUICK)
+    code, _, said = call(recipe, "-o", tmp_path / "a", *words)
+    assert code == 3 and "does not exist" in error(said)
+    code, _, said = call(recipe, "-o", tmp_path / "b", "--data", tmp_path / "mine", *words)
+    assert code == 0 and "validation test is left out: not/there: does not exist" in said
+    assert "validation after step 0: motorcycle" in said
+
+
 def test_ctrl_c_is_130_and_says_the_line_to_go_on(call, tmp_path, monkeypatch):
     real = torch.optim.AdamW.step
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fathom.core.errors import InputError
 from fathom.core.options import option
 from fathom.train.packages import check_packages
 
 if TYPE_CHECKING:
-    from fathom.train.experiment import Experiment
+    from fathom.train.experiment import Experiment, Judge
     from fathom.train.loop import TrainResult
 
 Notify = Callable[[str], None]
@@ -37,8 +38,14 @@ class TrainOptions:
     changes: tuple[str, ...] = ()
 
 
-def prepare(file: Path, options: TrainOptions, start: Path | None = None) -> "Experiment":
-    """The experiment of a file with the options applied. start: weights to start from.
+def prepare(
+    file: Path,
+    options: TrainOptions,
+    start: Path | None = None,
+    notify: Notify = lambda line: None,  # noqa: ARG005
+) -> "Experiment":
+    """The experiment of a file with the options applied. start: weights to start from. With other
+    data than the experiment's, its validations that are not on this machine are left out and told.
 
     Raises `MissingExtraError` without torch or Lightning Fabric, `InputError` for a file that is no
     experiment or weights that are not there, `UsageError` for impossible settings.
@@ -51,18 +58,33 @@ def prepare(file: Path, options: TrainOptions, start: Path | None = None) -> "Ex
     experiment = changed(load_experiment(file), options.changes)
     if options.data is not None:
         pairs = Pairs(options.data, options.format, options.split)
-        experiment = replace(experiment, data=pairs)
+        there = _that_open(experiment.validation, notify)
+        experiment = replace(experiment, data=pairs, validation=there)
     if start is not None:
         read_weights(start)
         experiment = replace(experiment, start=start)
     return experiment
 
 
+def _that_open(validations: "tuple[Judge, ...]", notify: Notify) -> "tuple[Judge, ...]":
+    """Those whose data are there: a published recipe judges on data sets that whoever trains it on
+    pairs of their own need not have."""
+    kept = []
+    for validation in validations:
+        try:
+            validation.data()
+        except InputError as error:
+            notify(f"validation {validation.name} is left out: {error}")
+        else:
+            kept.append(validation)
+    return tuple(kept)
+
+
 def train_file(
     file: Path, folder: Path, options: TrainOptions, start: Path | None, notify: Notify
 ) -> "TrainResult":
     """Trains what an experiment file says; see `fathom.train.train`, also for what it raises."""
-    experiment = prepare(file, options, start)
+    experiment = prepare(file, options, start, notify)
     from fathom.train.loop import train
 
     return train(
@@ -94,7 +116,7 @@ def check_file(
     file: Path, options: TrainOptions, start: Path | None, notify: Notify, steps: int = 3
 ) -> Check:
     """Runs a few steps of an experiment without writing anything; raises as `train_file` does."""
-    experiment = prepare(file, options, start)
+    experiment = prepare(file, options, start, notify)
     from fathom.train.loop import trial
 
     notify(f"trying {steps} steps of {experiment.steps}; nothing is written")
