@@ -95,6 +95,7 @@ def weights_of(tmp_path_factory):
             state = {f"module.{k}": v for k, v in parity.state(case).items()}  # as DataParallel
             torch.save({"state_dict": state}, file)
             made[model] = parity.converted(file, model)
+            file.unlink()  # 146 MB for each of the three
         return made[model]
 
     return weights
