@@ -72,7 +72,9 @@ def test_samples_of_the_disparities(run):
 
 def test_all_disparities(run, shared):
     case, net, found, layers = run
-    assert parity.full_error(shared, case, "disp", found.values) < 1e-4
+    # the authors' own float32 is 2e-4 from their float64 with AANet+ (parity/README.md, section 4)
+    bound = {"aanet": 1e-4, "aanet_plus": 4e-4}[case.name]
+    assert parity.full_error(shared, case, "disp", found.values) < bound
     from fathom.layers.volume import soft_argmax
 
     for i in range(len(net.heads)):
