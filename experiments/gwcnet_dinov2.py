@@ -5,7 +5,8 @@
 PAIRS is a list or a data set with a truth; without --data it is Scene Flow in $FATHOM_SCENEFLOW.
 $DINOV2 is a folder with `facebook/dinov2-small` or another encoder of transformers as the hub has
 it (config.json, model.safetensors); nothing is downloaded. `frozen=False` trains it with the rest.
-Never run: there are no such weights where this was written. A tiny random encoder goes through the
+Not trained: there are no such weights where this was written; one step of 4 pairs of 512x256 with a
+random encoder of that size is in docs/training.md (Memory). A tiny random encoder goes through the
 same lines in tests/nets/test_backbone.py.
 """
 
@@ -23,7 +24,7 @@ BACKBONE = BackboneConfig(folder=os.environ.get("DINOV2", "dinov2-small"))
 
 def built(backbone: BackboneConfig) -> GwcNet:
     """GwcNet on that encoder."""
-    return GwcNet(GwcNetConfig(backbone=backbone))
+    return GwcNet(GwcNetConfig(backbone=backbone, checkpoint=True))
 
 
 EXPERIMENT = replace(
