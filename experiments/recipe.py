@@ -12,9 +12,9 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -29,6 +29,8 @@ from fathom.data.looks import Kept, KeptEvidence, Looks
 from fathom.data.samples import motorcycle
 from fathom.data.scenes import Scenes, SceneSettings
 from fathom.data.scenes.render import KERNELS
+from fathom.nets.stereo.evidence import EvidenceConfig, EvidenceNet
+from fathom.train import Experiment, StereoLoss, Validation
 
 HOME = Path(os.environ.get("FATHOM_SCENES", "~/.cache/fathom-scenes")).expanduser()
 SHARED = Path(os.environ.get("FATHOM_SHARED", "../shared"))
@@ -131,6 +133,48 @@ def held_out(count: int = 40) -> list[StereoSample]:
     """Looks of the first kind that nobody trains on, one of each scene."""
     looks = _looks(0)
     return [looks[LOOKS * (100_000 + i)] for i in range(count)]
+
+
+class JudgeOnly(EvidenceNet):
+    """A net of which the judge alone learns; the rest stays as it is, means of batches included."""
+
+    def __init__(self, config: EvidenceConfig) -> None:
+        super().__init__(config)
+        self.requires_grad_(False)
+        self.judge.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> Self:
+        """See `nn.Module.train`."""
+        super().train(False)
+        self.judge.train(mode)
+        self.training = mode  # so that the net gives what the loss wants
+        return self
+
+
+def judging(name: str, config: EvidenceConfig) -> Experiment:
+    """The judge of the shipped model of that name learns anew from where it is."""
+    return Experiment(
+        net=partial(JudgeOnly, config),
+        start=name,
+        data=lambda: scenes(6000),
+        evidence=EVIDENCE,
+        loss=StereoLoss(confidence=1.0),
+        validation=(Validation("real", real), Validation("looks", held_out)),
+        steps=1000,
+        batch=4,
+        crop_width=WIDTH,
+        crop_height=HEIGHT,
+        max_disparity=float(MAX_DISPARITY),
+        learning_rate=3e-3,
+        warmup=50,
+        precision="bf16",
+        ema=0.99,
+        workers=1,
+        threads=2,
+        log_every=50,
+        save_every=250,
+        validate_every=500,
+    )
 
 
 def main() -> None:

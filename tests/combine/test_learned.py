@@ -69,39 +69,21 @@ def textured(height=64, width=160, shift=6, seed=0):
     return StereoPair(View(left), View(right))
 
 
-def learned(**own):
-    """The net's own answers, however sure semi-global matching is."""
-    return Learned(**{"surer": 1.0, **own})
-
-
 def test_the_net_is_given_what_it_was_trained_on(models):
     pair = textured(50, 150)
     expected = pair_channels(pair, SGM(max_disparity=40))
     for channel in (0, 1, 2, 3, 4):
-        found = learned(weights=models(channel=channel), max_disparity=40)(pair)
+        found = Learned(weights=models(channel=channel), max_disparity=40)(pair)
         inside = (expected[channel] >= 0) & (expected[channel] <= 39)
         np.testing.assert_allclose(found.values[inside], expected[channel][inside], atol=1e-9)
         np.testing.assert_array_equal(found.confidence[inside], expected[1][inside])
     for side, image in (("left", pair.left.image), ("right", pair.right.image)):
         for channel in (0, 2):
-            seen = learned(
+            seen = Learned(
                 weights=models(disparity=side, channel=channel), min_disparity=-0, max_disparity=150
             )(pair)
             inside = image[..., channel] < 150
             np.testing.assert_array_equal(seen.values[inside], image[..., channel][inside])
-
-
-def test_semi_global_matching_stands_where_it_is_surer(models):
-    pair = textured(50, 150)
-    expected = pair_channels(pair, SGM(max_disparity=40))
-    net, own = (
-        learned(weights=models(channel=0), max_disparity=40, surer=by)(pair) for by in (1.0, 0.1)
-    )
-    kept = expected[5] > expected[1] + np.float32(0.1)
-    assert 0 < kept.sum() < kept.size
-    np.testing.assert_array_equal(own.values[kept], expected[4][kept])
-    np.testing.assert_array_equal(own.confidence[kept], expected[5][kept])
-    np.testing.assert_array_equal(own.values[~kept], net.values[~kept])
 
 
 @pytest.mark.parametrize("first", [5, 32, -5, -32, -40])
@@ -111,11 +93,11 @@ def test_another_first_disparity_shifts_the_right_view(models, first):
     right = np.random.default_rng(1).integers(0, 32, (32, 96, 3)).astype(np.uint8)
     pair = StereoPair(pair.left, View(right))
     how = {"min_disparity": first, "max_disparity": first + 40}
-    seen = learned(weights=models(disparity="right"), **how)(pair).values - first
+    seen = Learned(weights=models(disparity="right"), **how)(pair).values - first
     for x in range(96):
         column = min(max(x - first, 0), 95)
         np.testing.assert_array_equal(seen[:, x], right[:, column, 0], err_msg=f"column {x}")
-    left = learned(weights=models(disparity="left"), **how)(
+    left = Learned(weights=models(disparity="left"), **how)(
         StereoPair(View(right), pair.left)
     ).values
     np.testing.assert_array_equal(left - first, right[..., 0])
@@ -123,7 +105,7 @@ def test_another_first_disparity_shifts_the_right_view(models, first):
 
 @pytest.mark.parametrize(("shift", "first"), [(6, 2), (-6, -20), (30, 24), (-40, -48)])
 def test_any_range_finds_the_shift(models, shift, first):
-    found = learned(weights=models(), min_disparity=first, max_disparity=first + 32)(
+    found = Learned(weights=models(), min_disparity=first, max_disparity=first + 32)(
         textured(48, 160, shift)
     )
     inner = found.values[8:-8, 56:-56]
@@ -134,7 +116,7 @@ def test_any_range_finds_the_shift(models, shift, first):
 
 def test_ranges_wider_than_the_net_s_reduce_the_pair(models):
     pair = textured(66, 401, 30)
-    found = learned(weights=models(), max_disparity=300)(pair)
+    found = Learned(weights=models(), max_disparity=300)(pair)
     assert found.shape == (66, 401)
     assert found.range == (0, 299)
     inner = found.values[8:-8, 60:-60]
@@ -145,10 +127,10 @@ def test_ranges_wider_than_the_net_s_reduce_the_pair(models):
 def test_a_reduced_pair_keeps_values_where_matching_says_something_else(models):
     """Without any agreement the reduced map itself comes out, times the factor."""
     pair = textured(64, 384, 30)
-    found = learned(weights=models(add=40.0), max_disparity=384, shrink=2)(pair)
+    found = Learned(weights=models(add=40.0), max_disparity=384, shrink=2)(pair)
     inner = found.values[16:-16, 64:-64]
     assert np.median(np.abs(inner - 2 * (15 + 40))) < 0.5
-    surest = learned(weights=models(), max_disparity=384, shrink=2)(pair)
+    surest = Learned(weights=models(), max_disparity=384, shrink=2)(pair)
     assert found.confidence.mean() < surest.confidence.mean()
 
 
@@ -181,7 +163,7 @@ def test_a_factor_too_small_for_the_range_is_refused():
 
 def test_what_lies_outside_the_range_is_never_sold_as_matched(models):
     pair = textured(48, 160, 6)
-    below = learned(weights=models(add=-9.0), max_disparity=32)
+    below = Learned(weights=models(add=-9.0), max_disparity=32)
     filled = below(pair)
     inner = np.s_[8:-8, 40:-40]
     assert (filled.values >= 0).all()
@@ -190,13 +172,13 @@ def test_what_lies_outside_the_range_is_never_sold_as_matched(models):
     assert (filled.confidence[inner] == 0).mean() > 0.95
     bare = fathom.create("fathom-s", weights=models(add=-9.0), max_disparity=32, fill=False)(pair)
     assert np.isnan(bare.values[inner]).mean() > 0.95
-    beyond = learned(weights=models(add=60.0), max_disparity=32)(pair)
+    beyond = Learned(weights=models(add=60.0), max_disparity=32)(pair)
     assert beyond.values.max() == 31
     assert not (beyond.source[inner] == Source.MATCHED).any()
 
 
 def test_a_net_gone_mad_gives_unknown_pixels(models):
-    found = learned(weights=models(add=float("nan")), max_disparity=32)(textured())
+    found = Learned(weights=models(add=float("nan")), max_disparity=32)(textured())
     assert not found.known.any()
     assert (found.source == Source.UNKNOWN).all()
     assert (found.confidence == 0).all()
@@ -209,14 +191,14 @@ def test_what_only_one_camera_sees_is_filled_and_stays_out_of_clouds(models):
     left[30:70, 80:120] = 16
     pair = StereoPair(View(left), View(np.zeros_like(left)))
     says = {"weights": models(disparity="left"), "sure": 0.0, "max_disparity": 32}
-    found = learned(**says)(pair)
+    found = Learned(**says)(pair)
     assert (found.values == left[..., 0]).all()
     assert (found.source[30:70, 69:79] == Source.FILLED).all()
     assert (found.source[30:70, 80:] == Source.MATCHED).all()
     assert (found.source[30:70, 4:68] == Source.MATCHED).all()
     assert (found.source[:, :3] == Source.FILLED).all()  # outside the right image
     assert (found.source[:30, 4:] == Source.MATCHED).all()
-    bare = learned(**says, fill=False)(pair)
+    bare = Learned(**says, fill=False)(pair)
     np.testing.assert_array_equal(bare.known, found.source == Source.MATCHED)
 
 
@@ -224,8 +206,8 @@ def test_unsure_pixels_count_as_filled_unless_matching_confirms_them(models):
     pair = textured(48, 160, 6)
     inner = np.s_[8:-8, 40:-8]
     unsure = models(add=3.0)  # 3 px beside what semi-global matching finds
-    assert not (learned(weights=unsure, sure=1.0, max_disparity=32)(pair).source[inner] == 1).any()
-    assert (learned(weights=unsure, sure=0.0, max_disparity=32)(pair).source[inner] == 1).all()
+    assert not (Learned(weights=unsure, sure=1.0, max_disparity=32)(pair).source[inner] == 1).any()
+    assert (Learned(weights=unsure, sure=0.0, max_disparity=32)(pair).source[inner] == 1).all()
     near = models(add=0.5)
     assert (Learned(weights=near, sure=1.0, max_disparity=32)(pair).source[inner] == 1).mean() > 0.9
 
@@ -273,11 +255,11 @@ def test_strips_put_together_what_the_net_says_of_each():
 
 def test_large_pairs_go_in_strips_and_memory_is_bounded(models):
     pair = textured(600, 200, 6)
-    whole = learned(weights=models(), max_disparity=16)
-    limited = learned(weights=models(), max_disparity=16, memory_limit=60_000_000)
+    whole = Learned(weights=models(), max_disparity=16)
+    limited = Learned(weights=models(), max_disparity=16, memory_limit=60_000_000)
     np.testing.assert_array_equal(whole(pair).values, limited(pair).values)
     with pytest.raises(ResourceError, match=r"needs .* MB of memory; expected at most 1 MB"):
-        learned(weights=models(), max_disparity=16, memory_limit=1_000_000)(pair)
+        Learned(weights=models(), max_disparity=16, memory_limit=1_000_000)(pair)
 
 
 def test_enlarging_keeps_steps_where_the_colours_change():
@@ -307,10 +289,10 @@ def test_confidence_of_a_finer_pixel():
 
 def test_warming_changes_nothing_and_keeps_its_errors(models, tmp_path):
     pair = textured()
-    matcher = learned(weights=models(), max_disparity=32)
+    matcher = Learned(weights=models(), max_disparity=32)
     matcher.warm(pair)
     np.testing.assert_array_equal(
-        matcher(pair).values, learned(weights=models(), max_disparity=32)(pair).values
+        matcher(pair).values, Learned(weights=models(), max_disparity=32)(pair).values
     )
     Learned(weights=str(tmp_path / "none.onnx")).warm(pair)
     Learned(weights=str(tmp_path / "none.onnx")).warm()
@@ -327,7 +309,7 @@ def test_a_net_that_is_being_loaded_is_not_loaded_again(models, monkeypatch):
 
     engines._exported.cache_clear()
     monkeypatch.setattr(runtime, "load_model", slow)
-    matcher = learned(weights=weights, max_disparity=32)
+    matcher = Learned(weights=weights, max_disparity=32)
     matcher.warm()
     matcher.warm(pair)
     matcher(pair)
@@ -443,31 +425,31 @@ def test_eight_bits_where_that_is_fastest(narrow, monkeypatch):
     pair, found = textured(), {}
     for native in ("int8", "fp32"):
         monkeypatch.setattr(runtime, "fastest", lambda native=native: native)
-        found[native] = learned(max_disparity=32)(pair).values
+        found[native] = Learned(max_disparity=32)(pair).values
     assert np.median(found["int8"] - found["fp32"]) == 2
     monkeypatch.setattr(runtime, "fastest", lambda: "int8")
-    used = catalog.settings(learned())["weights_used"]
+    used = catalog.settings(Learned())["weights_used"]
     assert used["file"] == "shipped fathom-s/model-int8.xml" and len(used["sha256"]) == 64
-    assert learned(precision="fp32").weights_used()["file"].endswith("model.onnx")
-    asked = learned(max_disparity=32, precision="fp32")(pair).values
+    assert Learned(precision="fp32").weights_used()["file"].endswith("model.onnx")
+    asked = Learned(max_disparity=32, precision="fp32")(pair).values
     np.testing.assert_array_equal(asked, found["fp32"])
     monkeypatch.setattr(runtime, "fastest", lambda: "bf16")
-    assert learned().weights_used()["file"].endswith("model.onnx")
-    asked = learned(max_disparity=32, precision="int8")(pair).values
+    assert Learned().weights_used()["file"].endswith("model.onnx")
+    asked = Learned(max_disparity=32, precision="int8")(pair).values
     np.testing.assert_array_equal(asked, found["int8"])
     monkeypatch.setattr(runtime, "fastest", lambda: "fp32")
     with pytest.raises(MissingExtraError, match=r"openvino \(for 8 bits"):
-        learned(precision="int8")(pair)
+        Learned(precision="int8")(pair)
 
 
 def test_a_damaged_file_of_eight_bits_is_refused(narrow):
     part = narrow / Path(weights.MODEL_INT8).with_suffix(".bin")
     part.write_bytes(part.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match=r"model-int8\.xml: sha256"):
-        learned(precision="int8")(textured())
+        Learned(precision="int8")(textured())
     part.unlink()
     with pytest.raises(InputError, match=r"model-int8\.bin"):
-        learned(precision="int8")(textured())
+        Learned(precision="int8")(textured())
 
 
 @pytest.mark.parametrize(
@@ -485,9 +467,9 @@ def test_precisions_that_cannot_be(wrong, text):
 
 def test_too_small_an_image_and_a_range_outside_it(models):
     with pytest.raises(InputError, match="is too small"):
-        learned(weights=models())(textured(6, 50, 0))
+        Learned(weights=models())(textured(6, 50, 0))
     with pytest.raises(UsageError, match="lies outside an image"):
-        learned(weights=models(), min_disparity=200, max_disparity=220)(textured())
+        Learned(weights=models(), min_disparity=200, max_disparity=220)(textured())
 
 
 def test_without_torch_its_extra_is_named(tmp_path, monkeypatch):

@@ -118,6 +118,35 @@ def test_the_refiner_does_not_look_at_the_right_view_and_the_matcher_does():
         assert same is not matching
 
 
+def test_the_classical_value_stands_where_it_is_much_surer_than_the_net_s_own():
+    """Judged 0.5 and 0.88: the classical one is kept where its own word is over 0.7."""
+    net, given = built().eval(), batch((1,))
+    left, right, evidence = given.inputs
+    evidence = evidence.clone()
+    evidence[:, 5] = torch.where(torch.arange(WIDTH) < WIDTH // 2, 0.71, 0.69)
+    filled = evidence[:, 4:5]
+    with torch.no_grad():
+        net.judge.out.weight.zero_()
+        net.judge.out.bias.copy_(torch.tensor([0.0, 2.0]).repeat_interleave(4))
+        out = net(left, right, evidence)
+    kept = out.disparities[0] == filled
+    assert bool(kept[..., : WIDTH // 2].all()) and not bool(kept[..., WIDTH // 2 :].any())
+    assert torch.equal(out.confidence, 2.0 * (torch.arange(WIDTH) < WIDTH // 2).expand_as(filled))
+    assert not out.others
+
+
+def test_both_are_judged_in_training():
+    net, given = built(), batch()
+    out = net(*given.inputs)
+    ((classical, sure),) = out.others
+    assert torch.equal(classical, given.evidence[:, 4:5]) and sure.shape == out.confidence.shape
+    judged = ((out.disparities[0], out.confidence), (classical, sure))
+    terms = [confidence_loss(c, d, given.truth, given.valid) for d, c in judged]
+    assert not torch.equal(*terms)
+    told = StereoLoss(confidence=0.5)(out, given)["confidence"]
+    torch.testing.assert_close(told, 0.25 * (terms[0] + terms[1]))
+
+
 def test_every_weight_is_reached():
     net, given = built(), batch()
     assert set(LOSS(net(*given.inputs), given)) == {"disparity", "confidence", "scores"}

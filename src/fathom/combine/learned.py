@@ -49,7 +49,7 @@ class Learned:
     """A shipped model (model: `fathom-s` or `sgm-refined`).
 
     Every pixel gets an answer; what it is worth stands in `source` and `confidence` = P(error <=
-    1 px). Where semi-global matching is surer than the net by more than `surer`, its value stands.
+    1 px). Where semi-global matching is much surer than the net, its value stands.
     MATCHED: inside the range, seen by both cameras as far as the map itself tells, and either
     confirmed by semi-global matching (same disparity within 1 px, left-right check passed) or at
     least `sure`. FILLED: all else, which the net concludes from what is around. `fill=False` makes
@@ -81,13 +81,6 @@ class Learned:
         metadata={
             "help": "a value less certain than this (0..1), and not confirmed by semi-global "
             "matching, counts as filled"
-        },
-    )
-    surer: float = field(
-        default=0.2,
-        metadata={
-            "help": "semi-global matching's value stands where its confidence exceeds the net's by "
-            "more than this (0..1); 1: never"
         },
     )
     shrink: int | None = field(
@@ -128,7 +121,6 @@ class Learned:
             )
         check_search(self)
         in_range("sure", self.sure, 0, 1)
-        in_range("surer", self.surer, 0, 1)
         if self.shrink is not None:
             in_range("shrink", self.shrink, 1, 64, whole=True)
         check_engine(self.device, self.weights, self.precision)
@@ -150,7 +142,6 @@ class Learned:
         channels = padded_layers(evidence_channels(evidence, settings), plan.shape)
         prepared.get()
         values, sure = _answer(later.get(), work, channels, plan)
-        values, sure = _surer((values, sure), channels, plan.search.base, self.surer)
         if plan.search.factor > 1:
             found = self._enlarged(pair, work, (values, sure), plan.search)
         else:
@@ -340,17 +331,6 @@ def _answer(
     values, sure = (np.ascontiguousarray(a[:, beside:]) for a in (values, sure))
     values += np.float32(base)
     return values, np.nan_to_num(sure, nan=0.0)
-
-
-def _surer(
-    net: tuple[Array, Array], evidence: Float32[np.ndarray, "c h w"], base: int, by: float
-) -> tuple[Array, Array]:
-    """The net's disparities and confidence, but semi-global matching's own where that is surer `by`
-    more than this: the net moved some values that were right (`experiments/README.md`)."""
-    values, sure = net
-    kept = evidence[5] > sure + np.float32(by)
-    values = np.where(kept, evidence[4] + np.float32(base), values)
-    return values, np.where(kept, evidence[5], sure)
 
 
 def _smooth(evidence: SgmEvidence) -> Array:

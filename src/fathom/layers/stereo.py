@@ -19,7 +19,8 @@ class StereoOutput(NamedTuple):
     (b, 1, h, w) of P(|error of the first| <= 1 px), or None. scores: logits (b, k, h', w') of
     disparities 0, s, 2 s, ... in pixels of the full image, s = h / h', or None. inner: what a net's
     own loss wants to see besides, as that loss says; in training only. right: the disparities of
-    the right view, as those of the left, where a net gives them; in training only.
+    the right view, as those of the left, where a net gives them; in training only. others: further
+    disparities (b, 1, h, w) that a net judges, each with logits as `confidence`; in training only.
     """
 
     disparities: tuple[Tensor, ...]
@@ -27,12 +28,14 @@ class StereoOutput(NamedTuple):
     scores: Tensor | None = None
     inner: Any = None
     right: tuple[Tensor, ...] = ()
+    others: tuple[tuple[Tensor, Tensor], ...] = ()
 
     def float(self) -> "StereoOutput":
         """The same in float32: bfloat16 holds a disparity of 100 to half a pixel only."""
         sure, scores = (None if t is None else t.float() for t in (self.confidence, self.scores))
         left, right = (tuple(d.float() for d in ds) for ds in (self.disparities, self.right))
-        return StereoOutput(left, sure, scores, self.inner, right)
+        others = tuple((d.float(), c.float()) for d, c in self.others)
+        return StereoOutput(left, sure, scores, self.inner, right, others)
 
 
 def as_output(given: Any) -> StereoOutput:

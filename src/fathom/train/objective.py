@@ -98,8 +98,9 @@ class StereoLoss:
                 output.disparities, truth, valid, self.weights, self.beta
             )
         if self.confidence and output.confidence is not None:
-            loss = confidence_loss(output.confidence, finest, truth, valid)
-            terms["confidence"] = self.confidence * loss
+            judged = ((finest, output.confidence), *output.others)
+            losses = [confidence_loss(sure, values, truth, valid) for values, sure in judged]
+            terms["confidence"] = self.confidence * sum(losses[1:], losses[0]) / len(losses)
         if self.scores and output.scores is not None:
             terms["scores"] = self.scores * score_loss(output.scores, truth, valid)
         if self.triplet and output.scores is not None:

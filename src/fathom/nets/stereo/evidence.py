@@ -10,8 +10,9 @@ and the small correlation nets (Lite Any Stereo, 2025; LightStereo, 2024).
    takes disparities as channels turns both into scores; the peak's mean is the coarse disparity.
 3. Convex upsampling (Teed and Deng, "RAFT", ECCV 2020) brings it to full size.
 4. At half size a few convolutions decide for every full-size pixel how far to keep the classical
-   value, which is the more exact one where it is right, correct the rest, and say how sure they
-   are.
+   value, which is the more exact one where it is right, and correct the rest.
+5. A second small U-Net judges this value and the classical one, P(error <= 1 px) of each, by more
+   of what is around them. Where semi-global matching is much surer, the classical one stands.
 
 Weights: trained by us on scenes of our own, Apache-2.0.
 """
@@ -33,6 +34,9 @@ _CELL = 4
 _CHANNELS = 6  # of the evidence
 _NEAR = 8.0  # pixels of difference between both estimates that the last step can tell apart
 _REACH = 4.0  # pixels by which it may correct
+_JUDGED = 8  # the last step's judge sees cells of this side
+_CANDIDATES = 2  # that it judges: the net's own value and the classical one
+_SURER = 0.2  # by so much semi-global matching must be surer for its value to stand
 _SEEN = 11  # what the last step sees of every pixel: see `judged`
 
 
@@ -58,7 +62,7 @@ class EvidenceConfig:
     @property
     def divisor(self) -> int:
         """Images' sizes must be multiples of this."""
-        return _CELL << (len(self.widths) - 1)
+        return max(_CELL << (len(self.widths) - 1), _JUDGED)
 
     @property
     def max_disparity(self) -> int:
@@ -68,7 +72,11 @@ class EvidenceConfig:
 
 class EvidenceNet(nn.Module):
     """left, right (b, 3, h, w) in 0..255 and evidence (b, 6, h, w) as `evidence_channels` has it;
-    gives the disparity at full size, the upsampled coarse one, and scores of the coarse levels."""
+    gives the disparity at full size, the upsampled coarse one, and scores of the coarse levels.
+
+    In training the first disparity is the net's own, with its plain confidence, and the classical
+    one stands in `others` with its own; for inference one of both is taken at every pixel.
+    """
 
     def __init__(self, config: EvidenceConfig | None = None) -> None:
         super().__init__()
@@ -93,7 +101,8 @@ class EvidenceNet(nn.Module):
             ConvNorm(config.detail, config.detail),
             ConvNorm(config.detail, config.detail),
         )
-        self.decide = nn.Conv2d(config.detail, 3 * 4, 1)
+        self.decide = nn.Conv2d(config.detail, 2 * 4, 1)
+        self.judge = Judge(config.detail)
         nn.init.zeros_(self.mask.weight)
 
     def forward(
@@ -114,10 +123,10 @@ class EvidenceNet(nn.Module):
         levels = self.config.levels
         fine, coarse = self.seen(left)
         found = _histogram(evidence[:, :1], evidence[:, 1:2], levels)
-        filled = _histogram(evidence[:, 4:5], evidence[:, 5:], levels)
+        mended = _histogram(evidence[:, 4:5], evidence[:, 5:], levels)
         cues = _cell_means(torch.cat([evidence[:, 1:4], evidence[:, 5:]], dim=1))
-        inputs = [found, filled, coarse, cues]
-        prior = self.trust * (found + filled)
+        inputs = [found, mended, coarse, cues]
+        prior = self.trust * (found + mended)
         if self.config.matching:
             _, other = self.seen(right)
             matched = correlation(self.described(coarse), self.described(other), levels)
@@ -128,8 +137,13 @@ class EvidenceNet(nn.Module):
         peak, mass = peak_disparity(logits)
         smooth = convex_upsample(peak * _CELL, self.mask(x).float(), _CELL)
         context = self.context(torch.cat([x, mass], dim=1))
-        disparity, confidence = self.judged(left, right, (fine, context), evidence, smooth)
-        return StereoOutput((disparity, smooth), confidence, logits)
+        disparity, judged = self.refined(left, right, (fine, context), evidence, smooth)
+        filled = evidence[:, 4:5]
+        if not self.training:
+            disparity, confidence = _chosen((disparity, filled), judged, evidence[:, 5:])
+            return StereoOutput((disparity, smooth), confidence, logits)
+        own, classical = judged.chunk(_CANDIDATES, dim=1)
+        return StereoOutput((disparity, smooth), own, logits, others=((filled, classical),))
 
     def seen(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Features at half and at a quarter of the size."""
@@ -140,7 +154,7 @@ class EvidenceNet(nn.Module):
         """Unit vectors that are compared by their cosine."""
         return functional.normalize(self.descriptor(features).float(), dim=1, eps=1e-3)
 
-    def judged(
+    def refined(
         self,
         left: Tensor,
         right: Tensor,
@@ -148,7 +162,9 @@ class EvidenceNet(nn.Module):
         evidence: Tensor,
         smooth: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The disparity at full size, and the logit of its confidence."""
+        """The net's disparity at full size; logits (b, 2, h, w) of what it and the classical
+        value are worth.
+        """
         found, filled, sure = evidence[:, :1], evidence[:, 4:5], evidence[:, 5:]
         step = filled - smooth
         near = [(d / _NEAR).clamp(-1, 1) for d in (step, found - smooth)]
@@ -156,14 +172,54 @@ class EvidenceNet(nn.Module):
         if self.config.matching:
             seen += _residuals(left, right, (filled, smooth.detach()))
         fine, context = features
-        context = functional.interpolate(context, scale_factor=2.0, mode="nearest")
         pixels = functional.pixel_unshuffle(torch.cat(seen, dim=1), 2)
-        out = self.decide(self.detail(torch.cat([pixels, fine, context], dim=1))).float()
+        last = self.detail(torch.cat([pixels, fine, _doubled(context)], dim=1))
         # split first: at half the size this costs a runtime nothing
-        keep, correct, confidence = (functional.pixel_shuffle(t, 2) for t in out.split(4, dim=1))
+        out = self.decide(last).float().split(4, dim=1)
+        keep, correct = (functional.pixel_shuffle(t, 2) for t in out)
         gate = torch.sigmoid(keep + torch.logit(sure.clamp(0.02, 0.98)))
         disparity = smooth + gate * step + _REACH * torch.tanh(correct / _REACH)
-        return disparity, confidence
+        return disparity, self.judge(last).float()
+
+
+class Judge(nn.Module):
+    """Logits (b, 2, h, w) of what two values a pixel are worth, from features (b, c, h/2, w/2).
+
+    At a quarter and an eighth of the size it sees farther than the layers before it: whether a
+    match is right shows in what is around it. width: channels c. h and w are multiples of 8.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.quarter = ConvNorm(width, width)
+        self.eighth = nn.Sequential(ConvNorm(width, 2 * width), ConvNorm(2 * width, 2 * width))
+        self.merge = ConvNorm(3 * width, width)
+        self.mix = nn.Conv2d(2 * width, width, 1)
+        self.out = nn.Conv2d(width, 4 * _CANDIDATES, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "b c _h _w"]) -> Float[Tensor, "b 2 h w"]:
+        """See the class."""
+        fine = self.quarter(functional.avg_pool2d(x, 2))
+        coarse = self.eighth(functional.avg_pool2d(fine, 2))
+        wide = self.merge(torch.cat([fine, _doubled(coarse)], dim=1))
+        mixed = self.mix(torch.cat([x, _doubled(wide)], dim=1))
+        return functional.pixel_shuffle(self.out(functional.relu(mixed)), 2)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def _chosen(values: tuple[Tensor, Tensor], judged: Tensor, sure: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the net's disparity and the classical one the latter where semi-global matching is much
+    surer of it (`sure`) than the net is of its own; and the logits of what it is judged worth.
+
+    Its own word counts and not the judge's, which was seen on real pairs to move more values that
+    were right (`experiments/README.md`).
+    """
+    own, classical = judged.chunk(_CANDIDATES, dim=1)
+    kept = sure > torch.sigmoid(own) + _SURER
+    return torch.where(kept, values[1], values[0]), torch.where(kept, classical, own)
 
 
 def _cell_means(layers: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h4 w4"]:
