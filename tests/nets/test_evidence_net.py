@@ -10,6 +10,7 @@ from fathom.core import InputError, UsageError
 from fathom.layers.losses import confidence_loss
 from fathom.nets.stereo.evidence import EvidenceConfig, EvidenceNet, fathom_s, sgm_refined
 from fathom.train import StereoLoss
+from fathom.train.load import load_experiment
 from fathom.train.pairs import Batch
 
 torch.set_num_threads(1)
@@ -190,3 +191,22 @@ def test_evidence_of_another_making_is_told(unchecked):
 def test_it_learns_four_scenes_and_the_check_would_notice_if_not():
     bugs = ({"sign": -1.0}, {"shift": 4.0})
     learning.assert_learns(built, batch(), LOSS, steps=40, bugs=bugs)
+
+
+@pytest.mark.parametrize("name", ["fathom_s_judge", "sgm_refined_judge"])
+def test_of_the_shipped_nets_the_judge_alone_can_learn(name):
+    experiment = load_experiment(net_checks.EXPERIMENTS / f"{name}.py")
+    net = experiment.net().train()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    noise = torch.Generator().manual_seed(0)
+    left, right = torch.rand(2, 2, 3, 32, 64, generator=noise) * 255
+    evidence = torch.rand(2, 6, 32, 64, generator=noise)
+    truth = torch.rand(2, 1, 32, 64, generator=noise) * 4
+    given = Batch(left, right, truth, truth > 0, evidence, ("a", "b"))
+    step = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], 0.1)
+    sum(experiment.loss(net(*given.inputs), given).values()).backward()
+    step.step()
+    moved = {k for k, v in net.state_dict().items() if not torch.equal(v, before[k])}
+    # means of batches, too: they move without a gradient
+    assert moved == {k for k in before if k.startswith("judge.")}
+    assert not net.eval()(*given.inputs).others
