@@ -45,7 +45,7 @@ def home(tmp_path_factory):
     net = EvidenceNet(EvidenceConfig(levels=8, features=4, widths=(8, 8), detail=4))
     with torch.no_grad():
         net.decide.bias[4:8] = 2.0
-        net.decide.bias[8:] = 6.0  # sure of it: semi-global matching has no say
+        net.judge.out.bias[:4] = 6.0  # sure of it: semi-global matching has no say
     save_weights(root / "off.safetensors", net.state_dict(), {})
     return root
 
