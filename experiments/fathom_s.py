@@ -6,7 +6,7 @@ The weights that ship, but for the judge (`fathom_s_judge.py`): step 1,600 of 3,
 best of eight by the real pairs), begun with the weights that shipped before (file in the history:
 8a4b766), which came from 1,900 steps on `hard` looks alone after 1,000 of an earlier form of the
 net; 2.6 hours in all on two shared cores (2.5 GHz, fp32). As users get it, on 25 real pairs: bad-2
-6.10 %, non-occluded 3.47 %, D1 4.74 %, EPE 0.90 px; `sgm` has 6.22, 3.48, 4.93 and 0.91. The curve,
+6.10 %, non-occluded 3.43 %, D1 4.77 %, EPE 0.90 px; `sgm` has 6.22, 3.48, 4.93 and 0.91. The curve,
 the comparisons and why it cannot be repeated to the bit: README.md here. It begins with what ships
 now; `--set start=None` begins untrained.
 """

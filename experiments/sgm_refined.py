@@ -5,7 +5,7 @@
 The weights that ship, but for the judge (`sgm_refined_judge.py`): 500 steps of this, 9 minutes on
 two shared cores (2.5 GHz, fp32, seed 0). It starts from the shipped `fathom-s`, less what that has
 for the right view (learned matching, the two residuals of the warped view). As users get it, on 25
-real pairs: bad-2 6.00 %, non-occluded 3.39 %, D1 4.69 %, EPE 0.90 px; `sgm` has 6.22, 3.48, 4.93
+real pairs: bad-2 6.09 %, non-occluded 3.42 %, D1 4.76 %, EPE 0.91 px; `sgm` has 6.22, 3.48, 4.93
 and 0.91. 900 steps more changed nothing on real pairs: README.md here. `python experiments/ship.py`
 put them into the package.
 """

@@ -119,22 +119,20 @@ def test_the_refiner_does_not_look_at_the_right_view_and_the_matcher_does():
         assert same is not matching
 
 
-def test_the_classical_value_stands_where_it_is_worth_more_than_the_net_s_own():
-    """The net's is judged 0.5 and the classical one 0.525: 0.75 of that and 0.25 of its own word
-    must exceed 0.55, so that word 0.625."""
+def test_the_classical_value_stands_where_it_is_much_surer_than_the_net_s_own():
+    """Judged 0.5 and 0.88: the classical one is kept where its own word is over 0.7."""
     net, given = built().eval(), batch((1,))
     left, right, evidence = given.inputs
     evidence = evidence.clone()
-    evidence[:, 5] = torch.where(torch.arange(WIDTH) < WIDTH // 2, 0.63, 0.62)
+    evidence[:, 5] = torch.where(torch.arange(WIDTH) < WIDTH // 2, 0.71, 0.69)
     filled = evidence[:, 4:5]
     with torch.no_grad():
         net.judge.out.weight.zero_()
-        net.judge.out.bias.copy_(torch.tensor([0.0, 0.1]).repeat_interleave(4))
+        net.judge.out.bias.copy_(torch.tensor([0.0, 2.0]).repeat_interleave(4))
         out = net(left, right, evidence)
     kept = out.disparities[0] == filled
     assert bool(kept[..., : WIDTH // 2].all()) and not bool(kept[..., WIDTH // 2 :].any())
-    expected = 0.1 * (torch.arange(WIDTH) < WIDTH // 2)
-    torch.testing.assert_close(out.confidence, expected.expand_as(filled))
+    assert torch.equal(out.confidence, 2.0 * (torch.arange(WIDTH) < WIDTH // 2).expand_as(filled))
     assert not out.others
 
 

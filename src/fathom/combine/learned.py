@@ -49,7 +49,7 @@ class Learned:
     """A shipped model (model: `fathom-s` or `sgm-refined`).
 
     Every pixel gets an answer; what it is worth stands in `source` and `confidence` = P(error <=
-    1 px). Where semi-global matching's value is judged surer than the net's own, it stands.
+    1 px). Where semi-global matching is much surer than the net, its value stands.
     MATCHED: inside the range, seen by both cameras as far as the map itself tells, and either
     confirmed by semi-global matching (same disparity within 1 px, left-right check passed) or at
     least `sure`. FILLED: all else, which the net concludes from what is around. `fill=False` makes

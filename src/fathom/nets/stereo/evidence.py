@@ -12,7 +12,7 @@ and the small correlation nets (Lite Any Stereo, 2025; LightStereo, 2024).
 4. At half size a few convolutions decide for every full-size pixel how far to keep the classical
    value, which is the more exact one where it is right, and correct the rest.
 5. A second small U-Net judges this value and the classical one, P(error <= 1 px) of each, by more
-   of what is around them, and the surer one is taken.
+   of what is around them. Where semi-global matching is much surer, the classical one stands.
 
 Weights: trained by us on scenes of our own, Apache-2.0.
 """
@@ -36,8 +36,7 @@ _NEAR = 8.0  # pixels of difference between both estimates that the last step ca
 _REACH = 4.0  # pixels by which it may correct
 _JUDGED = 8  # the last step's judge sees cells of this side
 _CANDIDATES = 2  # that it judges: the net's own value and the classical one
-_HEARD = 0.25  # share of semi-global matching's own word in what its value is worth
-_SURER = 0.05  # by so much that must exceed what the net's own value is worth
+_SURER = 0.2  # by so much semi-global matching must be surer for its value to stand
 _SEEN = 11  # what the last step sees of every pixel: see `refined`
 
 
@@ -212,15 +211,14 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 def _chosen(values: tuple[Tensor, Tensor], judged: Tensor, sure: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the net's disparity and the classical one the latter where it is judged surer, and the
-    logits of what the one taken is judged worth.
+    """Of the net's disparity and the classical one the latter where semi-global matching is much
+    surer of it (`sure`) than the net is of its own; and the logits of what it is judged worth.
 
-    Semi-global matching's own word (`sure`) is heard beside the judge's, which was trained on
-    scenes alone: on real pairs fewer right values are moved (`experiments/README.md`).
+    Its own word counts and not the judge's: on real pairs that moved more values that were right,
+    and a net that is adapted must not depend on it (`experiments/README.md`).
     """
     own, classical = judged.chunk(_CANDIDATES, dim=1)
-    worth = (1 - _HEARD) * torch.sigmoid(classical) + _HEARD * sure
-    kept = worth > torch.sigmoid(own) + _SURER
+    kept = sure > torch.sigmoid(own) + _SURER
     return torch.where(kept, values[1], values[0]), torch.where(kept, classical, own)
 
 
