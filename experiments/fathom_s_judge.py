@@ -9,8 +9,25 @@ area under the sparsification curve fell from 0.64 to 0.60 of the left-right che
 over 1 px, from 0.58 to 0.51 over 2 px: README.md here.
 """
 
-from recipe import judging
+from dataclasses import replace
+from functools import partial
+
+from fathom_s import EXPERIMENT as FATHOM_S
+from recipe import JudgeOnly, scenes
 
 from fathom.nets.stereo.evidence import EvidenceConfig
+from fathom.train import StereoLoss
 
-EXPERIMENT = judging("fathom-s", EvidenceConfig())
+EXPERIMENT = replace(
+    FATHOM_S,
+    net=partial(JudgeOnly, EvidenceConfig()),
+    data=lambda: scenes(6000),
+    loss=StereoLoss(confidence=1.0),
+    steps=1000,
+    learning_rate=3e-3,
+    warmup=50,
+    precision="bf16",
+    ema=0.99,
+    save_every=250,
+    validate_every=500,
+)

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,7 +30,6 @@ from fathom.data.samples import motorcycle
 from fathom.data.scenes import Scenes, SceneSettings
 from fathom.data.scenes.render import KERNELS
 from fathom.nets.stereo.evidence import EvidenceConfig, EvidenceNet
-from fathom.train import Experiment, StereoLoss, Validation
 
 HOME = Path(os.environ.get("FATHOM_SCENES", "~/.cache/fathom-scenes")).expanduser()
 SHARED = Path(os.environ.get("FATHOM_SHARED", "../shared"))
@@ -149,32 +148,6 @@ class JudgeOnly(EvidenceNet):
         self.judge.train(mode)
         self.training = mode  # so that the net gives what the loss wants
         return self
-
-
-def judging(name: str, config: EvidenceConfig) -> Experiment:
-    """The judge of the shipped model of that name learns anew from where it is."""
-    return Experiment(
-        net=partial(JudgeOnly, config),
-        start=name,
-        data=lambda: scenes(6000),
-        evidence=EVIDENCE,
-        loss=StereoLoss(confidence=1.0),
-        validation=(Validation("real", real), Validation("looks", held_out)),
-        steps=1000,
-        batch=4,
-        crop_width=WIDTH,
-        crop_height=HEIGHT,
-        max_disparity=float(MAX_DISPARITY),
-        learning_rate=3e-3,
-        warmup=50,
-        precision="bf16",
-        ema=0.99,
-        workers=1,
-        threads=2,
-        log_every=50,
-        save_every=250,
-        validate_every=500,
-    )
 
 
 def main() -> None:

@@ -5,8 +5,16 @@
 As `fathom_s_judge.py`, in the same time; with the same steps.
 """
 
-from recipe import judging
+from dataclasses import replace
+from functools import partial
+
+from fathom_s_judge import EXPERIMENT as FATHOM_S_JUDGE
+from recipe import JudgeOnly
 
 from fathom.nets.stereo.evidence import EvidenceConfig
 
-EXPERIMENT = judging("sgm-refined", EvidenceConfig(matching=False))
+EXPERIMENT = replace(
+    FATHOM_S_JUDGE,
+    net=partial(JudgeOnly, EvidenceConfig(matching=False)),
+    start="sgm-refined",
+)
